@@ -1,0 +1,249 @@
+/* Makes log lines, as text or JSON; log_writer.c brings them to the fd. On the caller's thread and stack.
+ *
+ * Bytes from outside can neither end a line nor forge a field: each field is escaped and has its own room, so a line
+ * stays well-formed when something is cut, and the whole fits SL_LOG_LINE_BYTES. */
+#include "sluice/base/log.h"
+
+#include "log_writer.h"
+#include "sluice/base/clock.h"
+#include "sluice/base/utf8.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+/* Room for each field once it is escaped. Together with the longest numbers and the JSON keys (about 350 bytes)
+ * they fit a line. */
+#define MESSAGE_ROOM    3840
+#define TARGET_ROOM     2560
+#define USER_AGENT_ROOM 640
+#define REQUEST_ID_ROOM 128
+#define ERROR_CODE_ROOM 64
+#define REMOTE_ROOM     128
+#define METHOD_ROOM     32
+#define PROTOCOL_ROOM   32
+
+static const struct {
+    const char *text, *json;
+} level_names[] = {
+    [SL_LOG_ERROR] = {"ERROR", "error"},
+    [SL_LOG_WARN] = {"WARN", "warn"},
+    [SL_LOG_INFO] = {"INFO", "info"},
+    [SL_LOG_DEBUG] = {"DEBUG", "debug"},
+};
+
+static atomic_int line_format = SL_LOG_TEXT;
+
+/* --- escaping --- */
+
+enum quoting { QUOTED, WORD, JSON }; /* a WORD holds no space either, for it stands bare */
+
+static bool is_ordinary(unsigned char c, enum quoting quoting)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && (c != ' ' || quoting != WORD);
+}
+
+static void put_json_rune(struct sl_text *text, struct sl_bytes piece, uint32_t rune)
+{
+    bool is_hidden = rune < 0x20 || (rune >= 0x7f && rune < 0xa0) || sl_utf8_is_deceptive(rune);
+    if (rune == '"' || rune == '\\')
+        sl_text_printf(text, "\\%c", (char)rune);
+    else if (is_hidden && rune <= 0xffff)
+        sl_text_printf(text, "\\u%04x", (unsigned)rune);
+    else if (is_hidden) /* as UTF-16 has it (RFC 8259 section 7) */
+        sl_text_printf(text, "\\u%04x\\u%04x", 0xd7c0u + (unsigned)(rune >> 10), 0xdc00u + (unsigned)(rune & 0x3ff));
+    else
+        sl_text_put(text, piece);
+}
+
+/* Puts what the first character of `s` looks like in the log; returns how many bytes it takes in s. */
+static size_t put_character(struct sl_text *text, struct sl_bytes s, enum quoting quoting)
+{
+    uint32_t rune;
+    size_t n = sl_utf8_sequence((const unsigned char *)s.base, s.len, &rune);
+    struct sl_bytes piece = {s.base, n > 0 ? n : 1};
+    if (quoting == JSON && n == 0)
+        sl_text_put(text, SL_BYTES("\xef\xbf\xbd")); /* U+FFFD */
+    else if (quoting == JSON)
+        put_json_rune(text, piece, rune);
+    else if (quoting == WORD && s.base[0] == ' ')
+        sl_text_put(text, SL_BYTES("\\x20"));
+    else
+        sl_text_put_escaped(text, piece);
+    return piece.len;
+}
+
+/* Puts `s` escaped in at most `room` bytes; what is cut leaves "..." and never half a character. */
+static void put_field(struct sl_text *line, struct sl_bytes s, size_t room, enum quoting quoting)
+{
+    const struct sl_bytes dots = SL_BYTES("...");
+    size_t end = line->len + room;
+    assert(end < line->room && room > dots.len);
+    while (s.len > 0) {
+        char unit[32];
+        struct sl_text text;
+        size_t taken = 1;
+        sl_text_init(&text, unit, sizeof unit);
+        if (is_ordinary((unsigned char)s.base[0], quoting))
+            sl_text_put(&text, (struct sl_bytes){s.base, 1});
+        else
+            taken = put_character(&text, s, quoting);
+        if (line->len + text.len + dots.len > end) {
+            sl_text_put(line, dots);
+            return;
+        }
+        sl_text_put(line, (struct sl_bytes){unit, text.len});
+        s.base += taken;
+        s.len -= taken;
+    }
+}
+
+/* --- lines --- */
+
+static void put_literal(struct sl_text *line, const char *literal)
+{
+    sl_text_put(line, sl_bytes_of(literal));
+}
+
+static void put_time(struct sl_text *line)
+{
+    char now[SL_CLOCK_RFC3339_BYTES];
+    sl_clock_rfc3339(sl_clock_wall_ns(), now);
+    put_literal(line, now);
+}
+
+/* Milliseconds with one decimal, rounded. */
+static void put_duration_ms(struct sl_text *line, uint64_t ns)
+{
+    uint64_t tenths = ns / (SL_MS / 10) + (ns % (SL_MS / 10) >= SL_MS / 20);
+    sl_text_printf(line, "%" PRIu64 ".%" PRIu64, tenths / 10, tenths % 10);
+}
+
+static void put_message(struct sl_text *line, enum sl_log_level level, struct sl_bytes message)
+{
+    if (atomic_load(&line_format) == SL_LOG_JSON) {
+        put_literal(line, "{\"time\":\"");
+        put_time(line);
+        sl_text_printf(line, "\",\"level\":\"%s\",\"message\":\"", level_names[level].json);
+        put_field(line, message, MESSAGE_ROOM, JSON);
+        put_literal(line, "\"}\n");
+    } else {
+        put_time(line);
+        sl_text_printf(line, " %s ", level_names[level].text);
+        put_field(line, message, MESSAGE_ROOM, QUOTED);
+        put_literal(line, "\n");
+    }
+}
+
+static void put_word(struct sl_text *line, struct sl_bytes word, size_t room)
+{
+    put_field(line, word.len > 0 ? word : SL_BYTES("-"), room, WORD);
+}
+
+static void put_access_text(struct sl_text *line, const struct sl_log_access *a)
+{
+    put_time(line);
+    put_literal(line, " ");
+    put_word(line, a->remote, REMOTE_ROOM);
+    put_literal(line, " \"");
+    put_word(line, a->method, METHOD_ROOM);
+    put_literal(line, " ");
+    put_word(line, a->target, TARGET_ROOM);
+    put_literal(line, " ");
+    put_word(line, a->protocol, PROTOCOL_ROOM);
+    sl_text_printf(line, "\" %d in=%" PRIu64 " out=%" PRIu64 " ", a->status, a->bytes_in, a->bytes_out);
+    put_duration_ms(line, a->duration_ns);
+    put_literal(line, "ms id=");
+    put_word(line, a->request_id, REQUEST_ID_ROOM);
+    if (a->error_code.len > 0) {
+        put_literal(line, " error=");
+        put_word(line, a->error_code, ERROR_CODE_ROOM);
+    }
+    put_literal(line, " ua=\"");
+    put_field(line, a->user_agent.len > 0 ? a->user_agent : SL_BYTES("-"), USER_AGENT_ROOM, QUOTED);
+    put_literal(line, "\"\n");
+}
+
+/* Empty fields are left out. */
+static void put_json_member(struct sl_text *line, const char *key, struct sl_bytes value, size_t room)
+{
+    if (value.len == 0)
+        return;
+    sl_text_printf(line, ",\"%s\":\"", key);
+    put_field(line, value, room, JSON);
+    put_literal(line, "\"");
+}
+
+static void put_access_json(struct sl_text *line, const struct sl_log_access *a)
+{
+    put_literal(line, "{\"time\":\"");
+    put_time(line);
+    put_literal(line, "\"");
+    put_json_member(line, "remote", a->remote, REMOTE_ROOM);
+    put_json_member(line, "method", a->method, METHOD_ROOM);
+    put_json_member(line, "target", a->target, TARGET_ROOM);
+    put_json_member(line, "protocol", a->protocol, PROTOCOL_ROOM);
+    sl_text_printf(line,
+                   ",\"status\":%d,\"bytes_in\":%" PRIu64 ",\"bytes_out\":%" PRIu64 ",\"duration_ms\":", a->status,
+                   a->bytes_in, a->bytes_out);
+    put_duration_ms(line, a->duration_ns);
+    put_json_member(line, "request_id", a->request_id, REQUEST_ID_ROOM);
+    put_json_member(line, "error", a->error_code, ERROR_CODE_ROOM);
+    put_json_member(line, "user_agent", a->user_agent, USER_AGENT_ROOM);
+    put_literal(line, "}\n");
+}
+
+static void write_line(const struct sl_text *line)
+{
+    assert(!line->full); /* the rooms add up */
+    sl_log_writer_put((struct sl_bytes){line->base, line->len});
+}
+
+void sl_log(enum sl_log_level level, const char *format, ...)
+{
+    char message[SL_LOG_LINE_BYTES], buffer[SL_LOG_LINE_BYTES + 1];
+    struct sl_text line;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof message ? (size_t)n : sizeof message - 1;
+    sl_text_init(&line, buffer, sizeof buffer);
+    put_message(&line, level, (struct sl_bytes){message, len});
+    write_line(&line);
+}
+
+void sl_log_access(const struct sl_log_access *access)
+{
+    char buffer[SL_LOG_LINE_BYTES + 1];
+    struct sl_text line;
+    sl_text_init(&line, buffer, sizeof buffer);
+    if (atomic_load(&line_format) == SL_LOG_JSON)
+        put_access_json(&line, access);
+    else
+        put_access_text(&line, access);
+    write_line(&line);
+}
+
+/* --- start and stop --- */
+
+static void put_lost(struct sl_text *line, uint64_t lines)
+{
+    char message[80];
+    int n = snprintf(message, sizeof message, "the log was too slow: %" PRIu64 " lines were lost", lines);
+    put_message(line, SL_LOG_WARN, (struct sl_bytes){message, (size_t)n});
+}
+
+void sl_log_start(enum sl_log_format format, int fd)
+{
+    atomic_store(&line_format, format);
+    sl_log_writer_start(fd, put_lost);
+}
+
+void sl_log_stop(void)
+{
+    sl_log_writer_stop();
+    atomic_store(&line_format, SL_LOG_TEXT);
+}
