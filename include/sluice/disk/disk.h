@@ -1,0 +1,202 @@
+/* Every file operation of sluice, asynchronous. Two engines, equal citizens: io_uring and a pool of threads.
+ *
+ * One sl_disk a loop. All functions: loop thread; the callback too. An operation is a struct its owner embeds; the
+ * engine links it and never allocates.
+ *   - Starting cannot fail: on_done runs exactly once, always in a later turn (from sl_disk_run), never inside the
+ *     call that starts it.
+ *   - The op and everything it points to (paths, slab, memory) are lent until on_done starts; in on_done the op is
+ *     idle and may be started again or freed.
+ *   - on_done finds the outcome in op->err, op->result and, for the log, op->sys_errno.
+ *   - EINTR is retried and a short write continued by the engine; a short read is the end of the file.
+ *   - Operations of one fd may run in any order and at the same time.
+ * A completion source: the worker watches sl_disk_fd() for reading and calls sl_disk_run(); once a turn, after all
+ * callbacks and before it sleeps, it calls sl_disk_flush(), which hands all that was started in this turn to the
+ * kernel at once. None of these blocks. */
+#ifndef SLUICE_DISK_DISK_H
+#define SLUICE_DISK_DISK_H
+
+#include "sluice/base/err.h"
+#include "sluice/base/list.h"
+#include "sluice/mem/slab.h"
+
+#include <linux/openat2.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+struct sl_disk;
+struct sl_disk_op;
+typedef void (*sl_disk_cb)(struct sl_disk_op *op, void *ctx);
+
+enum sl_disk_kind {
+    SL_DISK_OPEN,
+    SL_DISK_CLOSE,
+    SL_DISK_ALLOCATE,
+    SL_DISK_TRUNCATE,
+    SL_DISK_WRITE,
+    SL_DISK_READ,
+    SL_DISK_SYNC,
+    SL_DISK_LINK,
+    SL_DISK_RENAME,
+    SL_DISK_UNLINK,
+    SL_DISK_MKDIR,
+    SL_DISK_SETXATTR,
+    SL_DISK_GETXATTR,
+    SL_DISK_STAT,
+    SL_DISK_STATFS,
+    SL_DISK_KINDS
+};
+
+struct sl_disk_op {
+    /* for on_done */
+    sl_err err;
+    int sys_errno;  /* 0 when err is SL_OK */
+    int64_t result; /* OPEN: the fd, yours. READ, WRITE, GETXATTR: bytes. Others: 0 */
+    /* the engine's */
+    enum sl_disk_kind kind;
+    sl_disk_cb on_done; /* NULL: idle */
+    void *ctx;
+    struct sl_link link;
+    struct sl_disk *disk;
+    union {
+        struct {
+            int dir_fd;
+            const char *path;
+            struct open_how how;
+        } open;
+        struct {
+            int fd;
+        } close;
+        struct {
+            int fd;
+            uint64_t bytes;
+        } allocate, truncate;
+        struct {
+            int fd;
+            char *base;
+            size_t len, done;
+            uint64_t offset;
+            struct sl_slab *slab;
+        } io; /* READ, WRITE */
+        struct {
+            int fd;
+            bool data_only;
+        } sync;
+        struct {
+            int from_fd, to_fd;
+            const char *from, *to;
+            unsigned flags;
+        } name; /* LINK, RENAME */
+        struct {
+            int dir_fd;
+            const char *path;
+            bool is_dir;
+            mode_t mode;
+        } path; /* UNLINK, MKDIR */
+        struct {
+            int fd;
+            const char *name;
+            void *value;
+            size_t bytes;
+        } xattr;
+        struct {
+            int dir_fd;
+            const char *path;
+            struct statx *out;
+        } stat;
+        struct {
+            int fd;
+            struct statfs *out;
+        } statfs;
+    } args;
+};
+
+static inline bool sl_disk_op_is_idle(const struct sl_disk_op *op)
+{
+    return op->on_done == NULL;
+}
+
+enum sl_disk_choice { SL_DISK_AUTO, SL_DISK_IO_URING, SL_DISK_THREADS };
+
+/* Makes an engine for this loop. AUTO takes io_uring where the kernel allows it. pool: lent until destroy, its
+ * memory is registered with the ring where RLIMIT_MEMLOCK allows. reason_out: one line of plain words for the log,
+ * in `reason_room` bytes of the caller's, says what was chosen and why. *disk_out is yours.
+ * May run on the thread that starts the loops: the ring binds itself to the thread of the first flush.
+ * SL_UNSUPPORTED: IO_URING was demanded and is not to be had. SL_TOO_MANY_FILES, SL_NO_MEMORY: no eventfd, no threads.
+ * On failure *disk_out is NULL. */
+SL_MUST_CHECK sl_err sl_disk_create(enum sl_disk_choice choice, struct sl_slab_pool *pool, struct sl_disk **disk_out,
+                                    char *reason_out, size_t reason_room);
+
+/* Nothing may be in flight; not from on_done. Any thread, once the loop's has stopped. NULL is fine. */
+void sl_disk_destroy(struct sl_disk *disk);
+
+/* "io_uring" or "threads"; static. */
+const char *sl_disk_engine_name(const struct sl_disk *disk);
+
+int sl_disk_fd(const struct sl_disk *disk);
+void sl_disk_run(struct sl_disk *disk);
+void sl_disk_flush(struct sl_disk *disk);
+
+/* Operations started whose on_done has not run. */
+unsigned sl_disk_inflight(const struct sl_disk *disk);
+
+/* openat2(2). how is copied. O_CLOEXEC is always added; a path that leaves dir_fd or meets a symbolic link is the
+ * caller's to forbid through how.resolve. */
+void sl_disk_open(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, struct open_how how,
+                  sl_disk_cb on_done, void *ctx);
+
+/* The fd is gone whatever the outcome. */
+void sl_disk_close(struct sl_disk *disk, struct sl_disk_op *op, int fd, sl_disk_cb on_done, void *ctx);
+
+/* fallocate(2), mode 0: the file becomes `bytes` long and its blocks are there, or SL_NO_SPACE. SL_UNSUPPORTED where
+ * the file system cannot (never emulated by writing zeros). 0 bytes: SL_OK. After a failure some blocks may be left in the file. */
+void sl_disk_allocate(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint64_t bytes, sl_disk_cb on_done,
+                      void *ctx);
+
+void sl_disk_truncate(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint64_t bytes, sl_disk_cb on_done,
+                      void *ctx);
+
+/* Writes `len` bytes from slab->base + from at `offset`. slab: SEALED, shared; one reference is taken and given back
+ * just before on_done. All bytes or an error. offset + len never passes INT64_MAX. On an fd with O_DIRECT the caller
+ * keeps from, len and offset multiples of SL_SLAB_BLOCK_BYTES. */
+void sl_disk_write(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t from, size_t len,
+                   uint64_t offset, sl_disk_cb on_done, void *ctx);
+
+/* Reads up to `len` bytes into slab->base (FILLING, one reference as above). result < len: the file ends there. */
+void sl_disk_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
+                  uint64_t offset, sl_disk_cb on_done, void *ctx);
+
+/* fsync(2), or fdatasync(2) if data_only. After a failure the file's content is unknown: never retry and trust. */
+void sl_disk_sync(struct sl_disk *disk, struct sl_disk_op *op, int fd, bool data_only, sl_disk_cb on_done, void *ctx);
+
+/* linkat(2). from may be "/proc/self/fd/N" with AT_SYMLINK_FOLLOW for an unnamed file. */
+void sl_disk_link(struct sl_disk *disk, struct sl_disk_op *op, int from_fd, const char *from, int to_fd,
+                  const char *to, unsigned flags, sl_disk_cb on_done, void *ctx);
+
+/* renameat2(2). */
+void sl_disk_rename(struct sl_disk *disk, struct sl_disk_op *op, int from_fd, const char *from, int to_fd,
+                    const char *to, unsigned flags, sl_disk_cb on_done, void *ctx);
+
+/* unlinkat(2); is_dir removes an empty directory. */
+void sl_disk_unlink(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, bool is_dir,
+                    sl_disk_cb on_done, void *ctx);
+
+void sl_disk_mkdir(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, mode_t mode,
+                   sl_disk_cb on_done, void *ctx);
+
+void sl_disk_setxattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const char *name, const void *value,
+                      size_t bytes, sl_disk_cb on_done, void *ctx);
+
+/* result: bytes of the value. SL_NOT_FOUND: no such attribute (ENODATA). */
+void sl_disk_getxattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const char *name, void *value_out,
+                      size_t room, sl_disk_cb on_done, void *ctx);
+
+/* statx(2), basic stats, AT_SYMLINK_NOFOLLOW; path "" is dir_fd itself. */
+void sl_disk_stat(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, struct statx *stat_out,
+                  sl_disk_cb on_done, void *ctx);
+
+void sl_disk_statfs(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct statfs *statfs_out,
+                    sl_disk_cb on_done, void *ctx);
+
+#endif

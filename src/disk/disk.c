@@ -1,0 +1,255 @@
+/* The door of the floor: fills operations, counts them, holds their slab, and chooses the engine at start.
+ * A byte passes here from the upload pipeline (a sealed slab) to the engine. Loop thread. No system call is made
+ * here. */
+#include "sluice/disk/disk.h"
+
+#include "engine.h"
+
+#include <assert.h>
+#include <fcntl.h>
+
+sl_err sl_disk_create(enum sl_disk_choice choice, struct sl_slab_pool *pool, struct sl_disk **disk_out,
+                      char *reason_out, size_t reason_room)
+{
+    struct sl_text reason;
+    sl_text_init(&reason, reason_out, reason_room);
+    *disk_out = NULL;
+    if (choice == SL_DISK_THREADS) {
+        sl_text_printf(&reason, "threads: as configured");
+        return sl_disk_threads_create(SL_DISK_THREAD_COUNT, disk_out);
+    }
+
+    char words[256];
+    struct sl_text why;
+    sl_text_init(&why, words, sizeof words);
+    sl_err err = sl_disk_uring_create(pool, disk_out, &why);
+    bool falls_back = err != SL_OK && choice == SL_DISK_AUTO;
+    sl_text_printf(&reason, "%s: %s", falls_back ? "threads" : "io_uring", words);
+    return falls_back ? sl_disk_threads_create(SL_DISK_THREAD_COUNT, disk_out) : err;
+}
+
+void sl_disk_destroy(struct sl_disk *disk)
+{
+    if (disk == NULL)
+        return;
+    assert(disk->inflight == 0);
+    disk->engine->destroy(disk);
+}
+
+const char *sl_disk_engine_name(const struct sl_disk *disk)
+{
+    return disk->engine->name;
+}
+
+int sl_disk_fd(const struct sl_disk *disk)
+{
+    return disk->fd;
+}
+
+void sl_disk_run(struct sl_disk *disk)
+{
+    disk->engine->run(disk);
+}
+
+void sl_disk_flush(struct sl_disk *disk)
+{
+    disk->engine->flush(disk);
+}
+
+unsigned sl_disk_inflight(const struct sl_disk *disk)
+{
+    return disk->inflight;
+}
+
+/* Every operation begins here, is filled by its function, and goes on to submit(). */
+static void prepare(struct sl_disk *disk, struct sl_disk_op *op, enum sl_disk_kind kind, sl_disk_cb on_done,
+                    void *ctx)
+{
+    assert(sl_disk_op_is_idle(op) && !sl_link_is_linked(&op->link));
+    assert(on_done != NULL);
+    *op = (struct sl_disk_op){.kind = kind, .on_done = on_done, .ctx = ctx, .disk = disk};
+}
+
+static void submit(struct sl_disk_op *op)
+{
+    op->disk->inflight++;
+    op->disk->engine->submit(op->disk, op);
+}
+
+static bool is_io(const struct sl_disk_op *op)
+{
+    return op->kind == SL_DISK_WRITE || op->kind == SL_DISK_READ;
+}
+
+void sl_disk_complete(struct sl_disk_op *op)
+{
+    assert(!sl_disk_op_is_idle(op) && !sl_link_is_linked(&op->link));
+    assert(op->disk->inflight > 0);
+    assert((op->err == SL_OK) == (op->sys_errno == 0));
+    if (is_io(op))
+        sl_slab_release(op->args.io.slab);
+    op->disk->inflight--;
+    sl_disk_cb on_done = op->on_done;
+    op->on_done = NULL;
+    on_done(op, op->ctx);
+}
+
+void sl_disk_open(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, struct open_how how,
+                  sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_OPEN, on_done, ctx);
+    op->args.open.dir_fd = dir_fd;
+    op->args.open.path = path;
+    op->args.open.how = how;
+    op->args.open.how.flags |= O_CLOEXEC;
+    submit(op);
+}
+
+void sl_disk_close(struct sl_disk *disk, struct sl_disk_op *op, int fd, sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_CLOSE, on_done, ctx);
+    op->args.close.fd = fd;
+    submit(op);
+}
+
+void sl_disk_allocate(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint64_t bytes, sl_disk_cb on_done,
+                      void *ctx)
+{
+    prepare(disk, op, SL_DISK_ALLOCATE, on_done, ctx);
+    op->args.allocate.fd = fd;
+    op->args.allocate.bytes = bytes;
+    submit(op);
+}
+
+void sl_disk_truncate(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint64_t bytes, sl_disk_cb on_done,
+                      void *ctx)
+{
+    prepare(disk, op, SL_DISK_TRUNCATE, on_done, ctx);
+    op->args.truncate.fd = fd;
+    op->args.truncate.bytes = bytes;
+    submit(op);
+}
+
+static void submit_io(struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t from, size_t len, uint64_t offset)
+{
+    assert(from <= slab->bytes && len <= slab->bytes - from);
+    assert(offset <= (uint64_t)INT64_MAX - len);
+    sl_slab_acquire(slab);
+    op->args.io.fd = fd;
+    op->args.io.base = slab->base + from;
+    op->args.io.len = len;
+    op->args.io.offset = offset;
+    op->args.io.slab = slab;
+    submit(op);
+}
+
+void sl_disk_write(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t from, size_t len,
+                   uint64_t offset, sl_disk_cb on_done, void *ctx)
+{
+    assert(slab->state == SL_SLAB_SEALED);
+    prepare(disk, op, SL_DISK_WRITE, on_done, ctx);
+    submit_io(op, fd, slab, from, len, offset);
+}
+
+void sl_disk_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
+                  uint64_t offset, sl_disk_cb on_done, void *ctx)
+{
+    assert(slab->state == SL_SLAB_FILLING);
+    prepare(disk, op, SL_DISK_READ, on_done, ctx);
+    submit_io(op, fd, slab, 0, len, offset);
+}
+
+void sl_disk_sync(struct sl_disk *disk, struct sl_disk_op *op, int fd, bool data_only, sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_SYNC, on_done, ctx);
+    op->args.sync.fd = fd;
+    op->args.sync.data_only = data_only;
+    submit(op);
+}
+
+static void submit_name(struct sl_disk_op *op, int from_fd, const char *from, int to_fd, const char *to,
+                        unsigned flags)
+{
+    op->args.name.from_fd = from_fd;
+    op->args.name.from = from;
+    op->args.name.to_fd = to_fd;
+    op->args.name.to = to;
+    op->args.name.flags = flags;
+    submit(op);
+}
+
+void sl_disk_link(struct sl_disk *disk, struct sl_disk_op *op, int from_fd, const char *from, int to_fd,
+                  const char *to, unsigned flags, sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_LINK, on_done, ctx);
+    submit_name(op, from_fd, from, to_fd, to, flags);
+}
+
+void sl_disk_rename(struct sl_disk *disk, struct sl_disk_op *op, int from_fd, const char *from, int to_fd,
+                    const char *to, unsigned flags, sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_RENAME, on_done, ctx);
+    submit_name(op, from_fd, from, to_fd, to, flags);
+}
+
+void sl_disk_unlink(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, bool is_dir,
+                    sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_UNLINK, on_done, ctx);
+    op->args.path.dir_fd = dir_fd;
+    op->args.path.path = path;
+    op->args.path.is_dir = is_dir;
+    submit(op);
+}
+
+void sl_disk_mkdir(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, mode_t mode,
+                   sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_MKDIR, on_done, ctx);
+    op->args.path.dir_fd = dir_fd;
+    op->args.path.path = path;
+    op->args.path.mode = mode;
+    submit(op);
+}
+
+static void submit_xattr(struct sl_disk_op *op, int fd, const char *name, void *value, size_t bytes)
+{
+    op->args.xattr.fd = fd;
+    op->args.xattr.name = name;
+    op->args.xattr.value = value;
+    op->args.xattr.bytes = bytes;
+    submit(op);
+}
+
+void sl_disk_setxattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const char *name, const void *value,
+                      size_t bytes, sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_SETXATTR, on_done, ctx);
+    submit_xattr(op, fd, name, (void *)value, bytes);
+}
+
+void sl_disk_getxattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const char *name, void *value_out,
+                      size_t room, sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_GETXATTR, on_done, ctx);
+    submit_xattr(op, fd, name, value_out, room);
+}
+
+void sl_disk_stat(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, struct statx *stat_out,
+                  sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_STAT, on_done, ctx);
+    op->args.stat.dir_fd = dir_fd;
+    op->args.stat.path = path;
+    op->args.stat.out = stat_out;
+    submit(op);
+}
+
+void sl_disk_statfs(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct statfs *statfs_out,
+                    sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_STATFS, on_done, ctx);
+    op->args.statfs.fd = fd;
+    op->args.statfs.out = statfs_out;
+    submit(op);
+}

@@ -1,0 +1,47 @@
+/* What stands behind disk.h. disk.c fills an operation and hands it to an engine; the engine gets it done and gives
+ * it back through sl_disk_complete(). Two engines live here; tests put a third in the same place.
+ *
+ * An engine owns an op from submit until sl_disk_complete() and may use op->link meanwhile. It completes ops only in
+ * its run(), each exactly once. Loop thread, unless it says otherwise. */
+#ifndef SLUICE_SRC_DISK_ENGINE_H
+#define SLUICE_SRC_DISK_ENGINE_H
+
+#include "sluice/base/bytes.h"
+#include "sluice/disk/disk.h"
+
+struct sl_disk_engine {
+    const char *name;
+    void (*submit)(struct sl_disk *disk, struct sl_disk_op *op);
+    void (*flush)(struct sl_disk *disk);
+    void (*run)(struct sl_disk *disk);
+    void (*destroy)(struct sl_disk *disk);
+};
+
+/* The first member of each engine. */
+struct sl_disk {
+    const struct sl_disk_engine *engine; /* fixed after create */
+    int fd;                              /* readable when run() has something to do; fixed after create */
+    unsigned inflight;                   /* kept by disk.c and sl_disk_complete() */
+};
+
+/* Threads of an engine of its own, and of one that helps a ring with the few kinds its kernel lacks. */
+#define SL_DISK_THREAD_COUNT 8
+#define SL_DISK_HELPER_COUNT 4
+
+/* SL_TOO_MANY_FILES: no eventfd. SL_NO_MEMORY: no threads. *disk_out is yours. */
+SL_MUST_CHECK sl_err sl_disk_threads_create(unsigned threads, struct sl_disk **disk_out);
+
+/* As sl_disk_create(). SL_UNSUPPORTED: there is no io_uring here. `why` gets the words for the log in every case. */
+SL_MUST_CHECK sl_err sl_disk_uring_create(struct sl_slab_pool *pool, struct sl_disk **disk_out, struct sl_text *why);
+
+/* Runs op to its end with blocking system calls. Any thread that owns op. */
+void sl_disk_execute(struct sl_disk_op *op);
+
+/* Takes in what one system call said about op: its result, or -errno. true: op is over and its outcome is set.
+ * false: call again for what is left. Any thread that owns op. */
+bool sl_disk_advance(struct sl_disk_op *op, int64_t res);
+
+/* Gives back op's slab and runs on_done. op is idle from then on. */
+void sl_disk_complete(struct sl_disk_op *op);
+
+#endif

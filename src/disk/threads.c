@@ -1,0 +1,160 @@
+/* The engine for where io_uring is not: a few threads that execute operations with blocking calls, oldest first.
+ *
+ *   submit (loop) -> queue -> execute (worker) -> done -> mail -> run (loop) -> on_done
+ *
+ * An op is in one place at a time and its hand-over is under the lock, so its fields need none. The same engine,
+ * with fewer threads, helps a ring with what its kernel cannot do. */
+#include "engine.h"
+
+#include "sluice/base/mailbox.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+struct threads {
+    struct sl_disk base;
+    struct sl_mailbox mailbox; /* workers post, the loop runs */
+    struct sl_mail mail;       /* posted by whoever puts the first op into `done` */
+    unsigned started;          /* fixed after create */
+    pthread_t ids[SL_DISK_THREAD_COUNT];
+
+    pthread_mutex_t lock;
+    pthread_cond_t has_work;
+    struct sl_link queue; /* under lock */
+    struct sl_link done;  /* under lock */
+    bool is_closing;      /* under lock */
+};
+
+static struct sl_disk_op *op_of(struct sl_link *link)
+{
+    return SL_CONTAINER_OF(link, struct sl_disk_op, link);
+}
+
+static void threads_submit(struct sl_disk *disk, struct sl_disk_op *op)
+{
+    struct threads *threads = (struct threads *)disk;
+    pthread_mutex_lock(&threads->lock);
+    assert(!threads->is_closing);
+    sl_list_append(&threads->queue, &op->link);
+    pthread_mutex_unlock(&threads->lock);
+    pthread_cond_signal(&threads->has_work);
+}
+
+/* Submitting hands over at once. */
+static void threads_flush(struct sl_disk *disk)
+{
+}
+
+/* NULL: the engine closes. */
+static struct sl_disk_op *wait_for_op(struct threads *threads)
+{
+    pthread_mutex_lock(&threads->lock);
+    struct sl_link *link;
+    while ((link = sl_list_shift(&threads->queue)) == NULL && !threads->is_closing)
+        pthread_cond_wait(&threads->has_work, &threads->lock);
+    pthread_mutex_unlock(&threads->lock);
+    return link == NULL ? NULL : op_of(link);
+}
+
+/* The mail is free whenever `done` is empty: only its arrival empties it. */
+static void hand_back(struct threads *threads, struct sl_disk_op *op)
+{
+    pthread_mutex_lock(&threads->lock);
+    bool is_first = sl_list_is_empty(&threads->done);
+    sl_list_append(&threads->done, &op->link);
+    pthread_mutex_unlock(&threads->lock);
+    if (is_first)
+        sl_mailbox_post(&threads->mailbox, &threads->mail);
+}
+
+static void *work(void *arg)
+{
+    struct threads *threads = arg;
+    for (struct sl_disk_op *op; (op = wait_for_op(threads)) != NULL;) {
+        sl_disk_execute(op);
+        hand_back(threads, op);
+    }
+    return NULL;
+}
+
+/* Everything that is done is taken out before the first callback runs: what callbacks start belongs to later turns. */
+static void on_arrival(struct sl_mail *mail)
+{
+    struct threads *threads = SL_CONTAINER_OF(mail, struct threads, mail);
+    struct sl_link arrived;
+    sl_list_init(&arrived);
+    pthread_mutex_lock(&threads->lock);
+    sl_list_move_all(&arrived, &threads->done);
+    pthread_mutex_unlock(&threads->lock);
+    for (struct sl_link *link; (link = sl_list_shift(&arrived)) != NULL;)
+        sl_disk_complete(op_of(link));
+}
+
+static void threads_run(struct sl_disk *disk)
+{
+    sl_mailbox_run(&((struct threads *)disk)->mailbox);
+}
+
+static void threads_destroy(struct sl_disk *disk)
+{
+    struct threads *threads = (struct threads *)disk;
+    pthread_mutex_lock(&threads->lock);
+    assert(sl_list_is_empty(&threads->queue) && sl_list_is_empty(&threads->done));
+    threads->is_closing = true;
+    pthread_mutex_unlock(&threads->lock);
+    pthread_cond_broadcast(&threads->has_work);
+    for (unsigned i = 0; i < threads->started; i++)
+        pthread_join(threads->ids[i], NULL);
+    sl_mailbox_dispose(&threads->mailbox);
+    pthread_cond_destroy(&threads->has_work);
+    pthread_mutex_destroy(&threads->lock);
+    free(threads);
+}
+
+static const struct sl_disk_engine engine = {
+    .name = "threads",
+    .submit = threads_submit,
+    .flush = threads_flush,
+    .run = threads_run,
+    .destroy = threads_destroy,
+};
+
+/* Signals are the loops' business. */
+static bool start_threads(struct threads *threads, unsigned count)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (threads->started < count && pthread_create(&threads->ids[threads->started], NULL, work, threads) == 0)
+        threads->started++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return threads->started == count;
+}
+
+sl_err sl_disk_threads_create(unsigned count, struct sl_disk **disk_out)
+{
+    assert(count >= 1 && count <= SL_DISK_THREAD_COUNT);
+    struct threads *threads = calloc(1, sizeof *threads);
+    if (threads == NULL)
+        abort();
+    sl_err err = sl_mailbox_init(&threads->mailbox);
+    if (err != SL_OK) {
+        free(threads);
+        return err;
+    }
+    threads->base.engine = &engine;
+    threads->base.fd = threads->mailbox.fd;
+    threads->mail.on_arrival = on_arrival;
+    pthread_mutex_init(&threads->lock, NULL);
+    pthread_cond_init(&threads->has_work, NULL);
+    sl_list_init(&threads->queue);
+    sl_list_init(&threads->done);
+    if (!start_threads(threads, count)) {
+        threads_destroy(&threads->base);
+        return SL_NO_MEMORY;
+    }
+    *disk_out = &threads->base;
+    return SL_OK;
+}

@@ -1,0 +1,225 @@
+/* An engine of the same shape as the real ones: submit looks whether a fault is due, and hands on to the thread engine.
+ * Ops that are over without it wait in `ended` for the next run, so that the contract holds: never inside the call. */
+#include "fake_disk.h"
+
+#include "disk/engine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define FAULTS_MAX 16
+
+struct fault {
+    enum sl_disk_kind kind;
+    unsigned left; /* 1: strikes the next one; 0: free */
+    int sys_errno; /* 0: a short call */
+    size_t bytes;
+};
+
+struct fake {
+    struct sl_disk base;
+    struct sl_disk *inner;
+    struct fault faults[FAULTS_MAX];
+    bool holds[SL_DISK_KINDS];
+    unsigned started[SL_DISK_KINDS];
+    unsigned held_count;
+    struct sl_link held;
+    struct sl_link ended;
+};
+
+static struct sl_disk_op *op_of(struct sl_link *link)
+{
+    return SL_CONTAINER_OF(link, struct sl_disk_op, link);
+}
+
+static bool matches(enum sl_disk_kind wanted, enum sl_disk_kind kind)
+{
+    return wanted == FAKE_DISK_ANY || wanted == kind;
+}
+
+static void hand_on(struct fake *fake, struct sl_disk_op *op)
+{
+    fake->inner->engine->submit(fake->inner, op);
+}
+
+static void fail(struct fake *fake, struct sl_disk_op *op, int sys_errno)
+{
+    if (op->kind == SL_DISK_CLOSE)
+        sl_disk_execute(op);
+    if (!sl_disk_advance(op, -sys_errno)) {
+        hand_on(fake, op);
+        return;
+    }
+    sl_list_append(&fake->ended, &op->link);
+    uint64_t one = 1;
+    (void)!write(fake->base.fd, &one, sizeof one);
+}
+
+/* The short call is made here; the engine finds an op of which a part is done. */
+static void shorten(struct fake *fake, struct sl_disk_op *op, size_t bytes)
+{
+    size_t len = op->args.io.len;
+    if (len > 0) {
+        op->args.io.len = bytes < len ? bytes : len - 1;
+        sl_disk_execute(op);
+        op->args.io.len = len;
+        op->err = SL_OK;
+        op->sys_errno = 0;
+        op->result = 0;
+    }
+    hand_on(fake, op);
+}
+
+/* Every fault that waits for this kind comes one nearer. At most one strikes. */
+static struct fault due_fault(struct fake *fake, enum sl_disk_kind kind)
+{
+    struct fault due = {0};
+    for (unsigned i = 0; i < FAULTS_MAX; i++) {
+        struct fault *fault = &fake->faults[i];
+        if (fault->left == 0 || !matches(fault->kind, kind))
+            continue;
+        if (fault->left == 1 && due.left == 0)
+            due = *fault;
+        fault->left--;
+    }
+    return due;
+}
+
+static void go_on(struct fake *fake, struct sl_disk_op *op)
+{
+    struct fault fault = due_fault(fake, op->kind);
+    if (fault.left == 0)
+        hand_on(fake, op);
+    else if (fault.sys_errno != 0)
+        fail(fake, op, fault.sys_errno);
+    else
+        shorten(fake, op, fault.bytes);
+}
+
+static void fake_submit(struct sl_disk *disk, struct sl_disk_op *op)
+{
+    struct fake *fake = (struct fake *)disk;
+    fake->started[op->kind]++;
+    if (fake->holds[op->kind]) {
+        sl_list_append(&fake->held, &op->link);
+        fake->held_count++;
+        return;
+    }
+    go_on(fake, op);
+}
+
+static void fake_flush(struct sl_disk *disk)
+{
+    struct fake *fake = (struct fake *)disk;
+    fake->inner->engine->flush(fake->inner);
+}
+
+static void fake_run(struct sl_disk *disk)
+{
+    struct fake *fake = (struct fake *)disk;
+    struct sl_link ended;
+    sl_list_init(&ended);
+    sl_list_move_all(&ended, &fake->ended);
+    fake->inner->engine->run(fake->inner);
+    for (struct sl_link *link; (link = sl_list_shift(&ended)) != NULL;)
+        sl_disk_complete(op_of(link));
+}
+
+static void fake_destroy(struct sl_disk *disk)
+{
+    struct fake *fake = (struct fake *)disk;
+    assert(sl_list_is_empty(&fake->held) && sl_list_is_empty(&fake->ended));
+    sl_disk_destroy(fake->inner);
+    free(fake);
+}
+
+static const struct sl_disk_engine engine = {
+    .name = "fake",
+    .submit = fake_submit,
+    .flush = fake_flush,
+    .run = fake_run,
+    .destroy = fake_destroy,
+};
+
+struct sl_disk *fake_disk_create(void)
+{
+    struct fake *fake = calloc(1, sizeof *fake);
+    if (fake == NULL || sl_disk_threads_create(SL_DISK_THREAD_COUNT, &fake->inner) != SL_OK)
+        abort();
+    fake->base.engine = &engine;
+    fake->base.fd = fake->inner->fd;
+    sl_list_init(&fake->held);
+    sl_list_init(&fake->ended);
+    return &fake->base;
+}
+
+static void arm(struct sl_disk *disk, struct fault fault)
+{
+    struct fake *fake = (struct fake *)disk;
+    assert(disk->engine == &engine && fault.left > 0);
+    for (unsigned i = 0; i < FAULTS_MAX; i++) {
+        if (fake->faults[i].left == 0) {
+            fake->faults[i] = fault;
+            return;
+        }
+    }
+    abort();
+}
+
+void fake_disk_fail(struct sl_disk *disk, enum sl_disk_kind kind, unsigned nth, int sys_errno)
+{
+    assert(sys_errno > 0);
+    arm(disk, (struct fault){.kind = kind, .left = nth, .sys_errno = sys_errno});
+}
+
+void fake_disk_shorten(struct sl_disk *disk, enum sl_disk_kind kind, unsigned nth, size_t bytes)
+{
+    assert(kind == SL_DISK_READ || kind == SL_DISK_WRITE);
+    arm(disk, (struct fault){.kind = kind, .left = nth, .bytes = bytes});
+}
+
+void fake_disk_disarm(struct sl_disk *disk)
+{
+    struct fake *fake = (struct fake *)disk;
+    for (unsigned i = 0; i < FAULTS_MAX; i++)
+        fake->faults[i].left = 0;
+}
+
+void fake_disk_hold(struct sl_disk *disk, enum sl_disk_kind kind)
+{
+    struct fake *fake = (struct fake *)disk;
+    for (unsigned i = 0; i < SL_DISK_KINDS; i++)
+        fake->holds[i] |= matches(kind, i);
+}
+
+unsigned fake_disk_held(const struct sl_disk *disk)
+{
+    return ((const struct fake *)disk)->held_count;
+}
+
+void fake_disk_release_one(struct sl_disk *disk)
+{
+    struct fake *fake = (struct fake *)disk;
+    assert(fake->held_count > 0);
+    fake->held_count--;
+    go_on(fake, op_of(sl_list_shift(&fake->held)));
+}
+
+void fake_disk_release(struct sl_disk *disk)
+{
+    struct fake *fake = (struct fake *)disk;
+    for (unsigned i = 0; i < SL_DISK_KINDS; i++)
+        fake->holds[i] = false;
+    while (fake->held_count > 0)
+        fake_disk_release_one(disk);
+}
+
+unsigned fake_disk_started(const struct sl_disk *disk, enum sl_disk_kind kind)
+{
+    const struct fake *fake = (const struct fake *)disk;
+    unsigned sum = 0;
+    for (unsigned i = 0; i < SL_DISK_KINDS; i++)
+        sum += matches(kind, i) ? fake->started[i] : 0;
+    return sum;
+}
