@@ -1,0 +1,59 @@
+/* A byte stream over one accepted socket. h2o tells readiness, writes and keeps the socket's life; it never reads: bytes go
+ * by recv() straight to where the caller wants them. Loop thread. */
+#ifndef SLUICE_NET_TRANSPORT_H
+#define SLUICE_NET_TRANSPORT_H
+
+#include "sluice/base/err.h"
+#include "sluice/net/loop.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct sl_transport;
+typedef void (*sl_transport_readable_cb)(void *owner);
+/* err: SL_OK, or SL_CLIENT_GONE when the peer does not take bytes any more. */
+typedef void (*sl_transport_written_cb)(void *owner, sl_err err);
+
+/* socket: taken. Aborts when memory is out (a few dozen bytes). */
+struct sl_transport *sl_transport_create(h2o_socket_t *socket);
+
+/* Who gets the callbacks: lent until close or the next call. */
+void sl_transport_set_owner(struct sl_transport *transport, void *owner);
+
+enum sl_read { SL_READ_BYTES, SL_READ_LATER, SL_READ_END, SL_READ_BROKEN };
+
+/* Reads up to `len` > 0 bytes into `into`. BYTES: *n_out > 0 came. LATER: none now. END: the peer sends no more.
+ * BROKEN: reset. */
+enum sl_read sl_transport_read(struct sl_transport *transport, char *into, size_t len, size_t *n_out);
+
+/* The same, but what comes is thrown away without being copied. */
+enum sl_read sl_transport_discard(struct sl_transport *transport, size_t len, size_t *n_out);
+
+/* Calls on_readable whenever there is something to read, until stopped. Repeating either is fine. */
+void sl_transport_read_start(struct sl_transport *transport, sl_transport_readable_cb on_readable);
+void sl_transport_read_stop(struct sl_transport *transport);
+
+/* Writes all of `pieces`. One write at a time. pieces' memory: lent until on_written, which runs once, in a later turn,
+ * unless the transport is closed before. The array itself is lent for the call only. */
+void sl_transport_write(struct sl_transport *transport, const h2o_iovec_t *pieces, size_t count,
+                        sl_transport_written_cb on_written);
+bool sl_transport_is_writing(const struct sl_transport *transport);
+
+/* No more will be written; the peer sees the end. Not while a write is under way. */
+void sl_transport_shutdown_write(struct sl_transport *transport);
+
+/* Closes at once; no callback comes any more. The transport is gone. */
+void sl_transport_close(struct sl_transport *transport);
+
+/* Close resets the connection instead of ending it properly: for peers that are not worth a goodbye. */
+void sl_transport_close_reset(struct sl_transport *transport);
+
+/* "http" or "https"; static. */
+const char *sl_transport_scheme(const struct sl_transport *transport);
+
+socklen_t sl_transport_peer(struct sl_transport *transport, struct sockaddr *address_out);
+socklen_t sl_transport_local(struct sl_transport *transport, struct sockaddr *address_out);
+/* "192.0.2.1", "2001:db8::1" or "unix"; lives as long as the transport. */
+const char *sl_transport_peer_text(const struct sl_transport *transport);
+
+#endif

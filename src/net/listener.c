@@ -1,0 +1,172 @@
+#include "sluice/net/listener.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG          1024
+#define ACCEPTS_PER_TURN 16 /* then others have their turn */
+
+struct sl_listener {
+    h2o_socket_t *socket;
+    sl_listener_cb on_accept;
+    void *ctx;
+    bool is_paused;
+};
+
+/* ---- opening ---- */
+
+static int open_unix(const struct sockaddr *address, socklen_t len)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, address, len) != 0 && errno == ECONNREFUSED)
+        (void)unlink(((const struct sockaddr_un *)address)->sun_path); /* left by one that died: nobody answers */
+    return fd;
+}
+
+static int open_tcp(const struct sockaddr *address)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, off = 0;
+    if (fd < 0)
+        return -1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (address->sa_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    /* No handshake wakes the loop before there is something to read. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &on, sizeof on);
+    return fd;
+}
+
+/* -1 with errno set, and nothing open. */
+static int open_one(const struct sockaddr *address, socklen_t len)
+{
+    int fd = address->sa_family == AF_UNIX ? open_unix(address, len) : open_tcp(address);
+    if (fd < 0 || (bind(fd, address, len) == 0 && listen(fd, BACKLOG) == 0))
+        return fd;
+    int sys_errno = errno;
+    close(fd);
+    errno = sys_errno;
+    return -1;
+}
+
+static void put_url(const struct sockaddr_storage *address, char *url_out, size_t room)
+{
+    char text[INET6_ADDRSTRLEN];
+    if (address->ss_family == AF_UNIX) {
+        snprintf(url_out, room, "unix:%s", ((const struct sockaddr_un *)address)->sun_path);
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
+        if (IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
+            snprintf(url_out, room, "http://localhost:%u", ntohs(in6->sin6_port));
+        else
+            snprintf(url_out, room, "http://[%s]:%u", text, ntohs(in6->sin6_port));
+    } else {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
+        bool is_any = in->sin_addr.s_addr == htonl(INADDR_ANY);
+        snprintf(url_out, room, "http://%s:%u", is_any ? "localhost" : text, ntohs(in->sin_port));
+    }
+}
+
+/* The other sockets of the same address; the first decided what port 0 means. */
+static bool open_more(const struct sockaddr_storage *bound, socklen_t len, unsigned count, int *fds)
+{
+    for (unsigned i = 1; i < count; i++) {
+        fds[i] = bound->ss_family == AF_UNIX ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0)
+                                             : open_one((const struct sockaddr *)bound, len);
+        if (fds[i] >= 0)
+            continue;
+        int sys_errno = errno;
+        while (i-- > 0)
+            close(fds[i]);
+        errno = sys_errno;
+        return false;
+    }
+    return true;
+}
+
+sl_err sl_listener_open(const struct sockaddr *address, socklen_t len, unsigned count, int *fds_out, char *url_out,
+                        size_t room)
+{
+    assert(count > 0 && len <= sizeof(struct sockaddr_storage));
+    struct sockaddr_storage bound = {0};
+    memcpy(&bound, address, len);
+    fds_out[0] = open_one(address, len);
+    bool is_any6 =
+        address->sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)address)->sin6_addr);
+    if (fds_out[0] < 0 && errno == EAFNOSUPPORT && is_any6) {
+        in_port_t port = ((const struct sockaddr_in6 *)address)->sin6_port;
+        struct sockaddr_in all = {.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_ANY)};
+        return sl_listener_open((struct sockaddr *)&all, sizeof all, count, fds_out, url_out, room);
+    }
+    if (fds_out[0] >= 0 && bound.ss_family != AF_UNIX)
+        (void)getsockname(fds_out[0], (struct sockaddr *)&bound, &len);
+    put_url(&bound, url_out, room);
+    if (fds_out[0] >= 0 && open_more(&bound, len, count, fds_out))
+        return SL_OK;
+    int sys_errno = errno;
+    char where[160];
+    snprintf(where, sizeof where, "%s", url_out);
+    snprintf(url_out, room, "listen: cannot listen on %s: %s", where, strerror(sys_errno));
+    return sl_err_of_errno(sys_errno);
+}
+
+/* ---- accepting ---- */
+
+static void on_acceptable(h2o_socket_t *socket, const char *err)
+{
+    struct sl_listener *listener = socket->data;
+    if (err != NULL)
+        return;
+    for (int i = 0; i < ACCEPTS_PER_TURN && !listener->is_paused; i++) {
+        h2o_socket_t *accepted = h2o_evloop_socket_accept(socket);
+        if (accepted == NULL)
+            return;
+        listener->on_accept(accepted, listener->ctx);
+    }
+}
+
+struct sl_listener *sl_listener_start(h2o_loop_t *loop, int fd, sl_listener_cb on_accept, void *ctx)
+{
+    struct sl_listener *listener = calloc(1, sizeof *listener);
+    if (listener == NULL)
+        abort();
+    listener->socket = h2o_evloop_socket_create(loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    listener->socket->data = listener;
+    listener->on_accept = on_accept;
+    listener->ctx = ctx;
+    h2o_socket_read_start(listener->socket, on_acceptable);
+    return listener;
+}
+
+void sl_listener_pause(struct sl_listener *listener)
+{
+    if (listener->is_paused)
+        return;
+    listener->is_paused = true;
+    h2o_socket_read_stop(listener->socket);
+}
+
+void sl_listener_resume(struct sl_listener *listener)
+{
+    if (!listener->is_paused)
+        return;
+    listener->is_paused = false;
+    h2o_socket_read_start(listener->socket, on_acceptable);
+}
+
+void sl_listener_close(struct sl_listener *listener)
+{
+    h2o_socket_read_stop(listener->socket);
+    h2o_socket_close(listener->socket);
+    free(listener);
+}
