@@ -1,0 +1,172 @@
+/* Where uploads live: objects are begun, written, committed under a name or aborted; finished ones are opened and read.
+ * local/ keeps them as files. One sl_store a loop over one root that all loops share; loop thread only, except
+ * sl_store_root_*, which run at start and block.
+ *
+ * Starting an operation cannot fail: its callback runs once, in a later turn. One control operation (begin, commit,
+ * abort, open, close) at a time for each object or reader; writes and reads run beside each other. */
+#ifndef SLUICE_STORE_STORE_H
+#define SLUICE_STORE_STORE_H
+
+#include "sluice/base/bytes.h"
+#include "sluice/base/err.h"
+#include "sluice/decode/path.h"
+#include "sluice/disk/disk.h"
+#include "sluice/mem/slab.h"
+
+#include <limits.h>
+
+/* What a 2xx means: bytes and name survive power loss; bytes do; a crash of sluice is survived. */
+enum sl_durability { SL_DURABILITY_FULL, SL_DURABILITY_DATA, SL_DURABILITY_NONE };
+
+/* What to do about a name that exists. */
+enum sl_conflict { SL_CONFLICT_ERROR, SL_CONFLICT_RENAME, SL_CONFLICT_OVERWRITE };
+
+#define SL_STORE_SIZE_UNKNOWN UINT64_MAX
+
+struct sl_store_root;
+struct sl_store;
+
+struct sl_store_options {
+    const char *root; /* lent for the call */
+    enum sl_durability durability;
+    uint64_t min_free; /* bytes that uploads must leave free */
+    bool is_direct;    /* bulk writes may bypass the page cache */
+};
+
+/* Makes the folders below the root where they are missing, removes what a crash left behind (unless another process
+ * serves the same root) and finds out what the file system can do. Start-up, blocking.
+ * On failure nothing is held and message_out tells the cause and the cure in one line. */
+SL_MUST_CHECK sl_err sl_store_root_open(const struct sl_store_options *options, struct sl_store_root **root_out,
+                                        char *message_out, size_t room);
+void sl_store_root_close(struct sl_store_root *root);
+
+/* "ext4, unnamed temporary files, O_DIRECT": for the start block; lives as long as the root. */
+const char *sl_store_root_summary(const struct sl_store_root *root);
+
+/* root, disk: lent until destroy. */
+struct sl_store *sl_store_create(struct sl_store_root *root, struct sl_disk *disk);
+void sl_store_destroy(struct sl_store *store);
+
+/* Looks how much is free, off the loop. The worker calls it every second; the answer is used from then on. */
+void sl_store_tick(struct sl_store *store);
+
+/* ---- an object being written ---- */
+
+struct sl_store_object;
+typedef void (*sl_store_cb)(struct sl_store_object *object, sl_err err, void *ctx);
+
+/* One place to wait for a sync of a directory that others may share. */
+struct sl_dirsync_waiter {
+    struct sl_link link;
+    int dir_fd;
+    void (*on_done)(struct sl_dirsync_waiter *waiter, sl_err err);
+};
+
+/* A walk to the directory of a path below files/. */
+struct sl_dir_walk {
+    struct sl_store *store;
+    struct sl_disk_op op;
+    struct sl_path *path;  /* lent; cut by NULs while it is walked, whole again at the end */
+    size_t folder_len, at; /* the folder's part of path; where the segment under way begins */
+    int parent_fd, dir_fd;
+    bool made_it;
+    sl_err err;
+    unsigned step;
+    void (*on_done)(struct sl_dir_walk *walk);
+};
+
+/* Embedded by its owner; zeroed when idle. */
+struct sl_store_object {
+    /* for the owner after commit */
+    bool has_replaced; /* an older object of this name is gone */
+    int sys_errno;     /* of the last failure, for the log */
+    /* the store's */
+    struct sl_store *store;
+    sl_store_cb on_done;
+    void *ctx;
+    struct sl_disk_op op, grow_op;
+    int fd;
+    bool is_bulk, is_grow_running;
+    bool is_named; /* `temp` is there and to be removed */
+    void (*grow_waiter)(struct sl_store_object *object);
+    char temp[24]; /* a name in uploads/ */
+    char proc[24]; /* "/proc/self/fd/N" */
+    uint64_t expected, allocated, size;
+    unsigned step;
+    sl_err err;
+    enum sl_conflict conflict;
+    struct sl_path *path;    /* lent while committing */
+    size_t stem_len;         /* where the number of a renamed file goes */
+    unsigned number, digits; /* the number, and how many bytes "-number" takes */
+    union {                  /* never needed together */
+        struct statx stat;
+        struct statfs statfs;
+    } look;
+    struct sl_dir_walk walk;
+    struct sl_dirsync_waiter dirsync;
+};
+
+/* Begins an unnamed object. expected: its size, whose space is then taken at once, or SL_STORE_SIZE_UNKNOWN.
+ * SL_NO_SPACE: it would not fit, or less than min_free would be left. After an error there is nothing to abort. */
+void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, sl_store_cb on_done,
+                    void *ctx);
+
+struct sl_store_write;
+typedef void (*sl_store_write_cb)(struct sl_store_write *write, sl_err err, void *ctx);
+
+/* Embedded by its owner, one for each write in flight. */
+struct sl_store_write {
+    struct sl_disk_op op;
+    struct sl_store_object *object;
+    sl_store_write_cb on_done;
+    void *ctx;
+};
+
+/* Writes len bytes from slab->base + from at `offset`. slab: SEALED, shared: a reference is held until on_done. from and
+ * offset are multiples of SL_SLAB_BLOCK_BYTES; so is len, but for the last write of the object (`is_tail`). */
+void sl_store_write(struct sl_store_object *object, struct sl_store_write *write, struct sl_slab *slab, size_t from,
+                    size_t len, uint64_t offset, bool is_tail, sl_store_write_cb on_done, void *ctx);
+
+/* A hint: what follows is much and comes fast (or no longer does). */
+void sl_store_set_bulk(struct sl_store_object *object, bool is_bulk);
+
+/* Gives the object, `size` bytes of which were written, the name `path`; durable as the store was opened for.
+ * path: lent until on_done; with RENAME it holds the name that was free. SL_EXISTS, SL_NOT_A_DIRECTORY, SL_IS_A_DIRECTORY and storage errors: there is no such name (of this
+ * object), and the object is still to be aborted. No write may be in flight. After SL_OK the object is idle. */
+void sl_store_commit(struct sl_store_object *object, struct sl_path *path, uint64_t size, enum sl_conflict conflict,
+                     sl_store_cb on_done, void *ctx);
+
+/* Drops the object and gives its space back. No write may be in flight. Always SL_OK. */
+void sl_store_abort(struct sl_store_object *object, sl_store_cb on_done, void *ctx);
+
+/* ---- a finished object ---- */
+
+struct sl_store_reader;
+typedef void (*sl_store_reader_cb)(struct sl_store_reader *reader, sl_err err, void *ctx);
+
+struct sl_store_reader {
+    uint64_t size; /* after open */
+    uint64_t modified_ns;
+    uint64_t inode;
+    /* the store's */
+    struct sl_store *store;
+    sl_store_reader_cb on_done;
+    void *ctx;
+    struct sl_disk_op op;
+    struct statx stat;
+    int fd;
+    size_t bytes_read;
+};
+
+/* Opens the finished object of this name. path: lent until on_done. SL_NOT_FOUND also for what is not a regular file. After an
+ * error there is nothing to close. */
+void sl_store_open(struct sl_store *store, struct sl_store_reader *reader, const struct sl_path *path,
+                   sl_store_reader_cb on_done, void *ctx);
+
+/* Reads up to len bytes at offset into slab (FILLING, shared). reader->bytes_read tells how many came; fewer: the end. */
+void sl_store_read(struct sl_store_reader *reader, struct sl_slab *slab, size_t len, uint64_t offset,
+                   sl_store_reader_cb on_done, void *ctx);
+
+void sl_store_close(struct sl_store_reader *reader, sl_store_reader_cb on_done, void *ctx);
+
+#endif

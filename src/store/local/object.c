@@ -1,0 +1,234 @@
+/* An object being written: begun as a file without a name, written by slabs, dropped if it comes to nothing. Naming it is
+ * commit.c's. Loop thread.
+ *
+ * Space is taken ahead: all of it when the size is known, else in steps while the upload is bulky. That spares ext4 and
+ * xfs the extending of the file at each write (13 % of the CPU of a large upload), and tells of a full disk early. */
+#include "local.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ALLOCATE_MIN_BYTES ((uint64_t)64 << 10) /* below, an allocation costs more than it saves */
+#define GROW_STEP_BYTES    ((uint64_t)64 << 20)
+
+enum begin_step { BEGIN_OPEN, BEGIN_ALLOCATE, BEGIN_CLOSE_FAILED, BEGIN_UNLINK_FAILED };
+
+static void on_begin_step(struct sl_disk_op *op, void *ctx);
+
+static bool has_room(const struct sl_store *store, uint64_t bytes)
+{
+    uint64_t min_free = store->root->options.min_free;
+    return store->free_bytes >= min_free && bytes <= store->free_bytes - min_free;
+}
+
+static void claim(struct sl_store *store, uint64_t bytes)
+{
+    store->free_bytes -= bytes < store->free_bytes ? bytes : store->free_bytes;
+}
+
+static void begin_finish(struct sl_store_object *object, sl_err err)
+{
+    object->on_done(object, err, object->ctx);
+}
+
+static void begin_fail(struct sl_store_object *object, sl_err err)
+{
+    object->err = err;
+    object->step = BEGIN_CLOSE_FAILED;
+    sl_disk_close(object->store->disk, &object->op, object->fd, on_begin_step, object);
+}
+
+static void begin_open(struct sl_store_object *object)
+{
+    struct sl_store_root *root = object->store->root;
+    struct open_how how = {.flags = O_RDWR, .mode = 0666, .resolve = SL_LOCAL_RESOLVE};
+    const char *path = ".";
+    object->step = BEGIN_OPEN;
+    if (root->has_unnamed) {
+        how.flags |= O_TMPFILE;
+    } else {
+        how.flags |= O_CREAT | O_EXCL;
+        path = object->temp;
+    }
+    sl_disk_open(object->store->disk, &object->op, root->uploads_fd, path, how, on_begin_step, object);
+}
+
+static void on_begin_opened(struct sl_store_object *object, const struct sl_disk_op *op)
+{
+    if (op->err != SL_OK) {
+        object->sys_errno = op->sys_errno;
+        begin_finish(object, op->err);
+        return;
+    }
+    object->fd = (int)op->result;
+    object->is_named = !object->store->root->has_unnamed;
+    snprintf(object->proc, sizeof object->proc, "/proc/self/fd/%d", object->fd);
+    if (object->expected == SL_STORE_SIZE_UNKNOWN || object->expected < ALLOCATE_MIN_BYTES) {
+        begin_finish(object, SL_OK);
+        return;
+    }
+    object->step = BEGIN_ALLOCATE;
+    sl_disk_allocate(object->store->disk, &object->op, object->fd, object->expected, on_begin_step, object);
+}
+
+static void on_begin_allocated(struct sl_store_object *object, const struct sl_disk_op *op)
+{
+    if (op->err == SL_OK) {
+        object->allocated = object->expected;
+        begin_finish(object, SL_OK);
+    } else if (op->err == SL_UNSUPPORTED) { /* then the writes will tell */
+        begin_finish(object, SL_OK);
+    } else {
+        object->sys_errno = op->sys_errno;
+        begin_fail(object, op->err);
+    }
+}
+
+static void on_begin_step(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store_object *object = ctx;
+    switch ((enum begin_step)object->step) {
+    case BEGIN_OPEN: on_begin_opened(object, op); return;
+    case BEGIN_ALLOCATE: on_begin_allocated(object, op); return;
+    case BEGIN_CLOSE_FAILED:
+        if (object->is_named) {
+            object->step = BEGIN_UNLINK_FAILED;
+            sl_disk_unlink(object->store->disk, &object->op, object->store->root->uploads_fd, object->temp, false,
+                           on_begin_step, object);
+            return;
+        }
+        begin_finish(object, object->err);
+        return;
+    case BEGIN_UNLINK_FAILED: begin_finish(object, object->err); return;
+    }
+}
+
+/* No file is opened for what would not fit; the answer still comes in a later turn. */
+static void on_begin_refused(struct sl_disk_op *op, void *ctx)
+{
+    (void)op;
+    begin_finish(ctx, SL_NO_SPACE);
+}
+
+void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, sl_store_cb on_done,
+                    void *ctx)
+{
+    /* Unique among the loops and processes that share the root: the pid is, as long as the lock is held. */
+    static atomic_uint_fast64_t counter;
+    *object =
+        (struct sl_store_object){.store = store, .expected = expected, .on_done = on_done, .ctx = ctx, .fd = -1};
+    snprintf(object->temp, sizeof object->temp, "tmp-%x-%x", (unsigned)getpid(),
+             (unsigned)atomic_fetch_add(&counter, 1));
+    uint64_t bytes = expected == SL_STORE_SIZE_UNKNOWN ? 0 : expected;
+    if (!has_room(store, bytes)) {
+        sl_disk_statfs(store->disk, &object->op, store->root->files_fd, &object->look.statfs, on_begin_refused,
+                       object);
+        return;
+    }
+    claim(store, bytes);
+    begin_open(object);
+}
+
+/* ---- writing ---- */
+
+static void on_grown(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store_object *object = ctx;
+    object->is_grow_running = false;
+    /* A failed one may have left the file longer all the same: no further step, and a cut at the end. */
+    object->allocated = op->err == SL_OK ? op->args.allocate.bytes : UINT64_MAX;
+    if (object->grow_waiter != NULL) {
+        void (*resume)(struct sl_store_object *) = object->grow_waiter;
+        object->grow_waiter = NULL;
+        resume(object);
+    }
+}
+
+/* Takes the next step of space while the current one is being filled. A failure is no news: the write that finds no
+ * room will say so. */
+static void grow_ahead(struct sl_store_object *object, uint64_t end)
+{
+    if (!object->is_bulk || object->is_grow_running || object->expected != SL_STORE_SIZE_UNKNOWN ||
+        object->allocated >= end + GROW_STEP_BYTES / 2 || !has_room(object->store, GROW_STEP_BYTES))
+        return;
+    claim(object->store, GROW_STEP_BYTES);
+    object->is_grow_running = true;
+    sl_disk_allocate(object->store->disk, &object->grow_op, object->fd, end + GROW_STEP_BYTES, on_grown, object);
+}
+
+static void on_written(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store_write *write = ctx;
+    if (op->err != SL_OK)
+        write->object->sys_errno = op->sys_errno;
+    write->on_done(write, op->err, write->ctx);
+}
+
+void sl_store_write(struct sl_store_object *object, struct sl_store_write *write, struct sl_slab *slab, size_t from,
+                    size_t len, uint64_t offset, bool is_tail, sl_store_write_cb on_done, void *ctx)
+{
+    assert(from % SL_SLAB_BLOCK_BYTES == 0 && offset % SL_SLAB_BLOCK_BYTES == 0);
+    assert(is_tail || len % SL_SLAB_BLOCK_BYTES == 0);
+    *write = (struct sl_store_write){.object = object, .on_done = on_done, .ctx = ctx};
+    grow_ahead(object, offset + len);
+    sl_disk_write(object->store->disk, &write->op, object->fd, slab, from, len, offset, on_written, write);
+}
+
+void sl_store_set_bulk(struct sl_store_object *object, bool is_bulk)
+{
+    if (object->is_bulk == is_bulk)
+        return;
+    object->is_bulk = is_bulk;
+    /* Only a flag of the open file is changed; no disk is asked. Refused, the page cache serves. */
+    if (object->store->root->has_direct)
+        (void)fcntl(object->fd, F_SETFL, is_bulk ? O_DIRECT : 0);
+}
+
+/* ---- dropping ---- */
+
+enum abort_step { ABORT_CLOSE, ABORT_UNLINK };
+
+static void abort_finish(struct sl_store_object *object)
+{
+    object->fd = -1;
+    object->on_done(object, SL_OK, object->ctx);
+}
+
+static void on_abort_step(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store_object *object = ctx;
+    (void)op;
+    if (object->step == ABORT_CLOSE && object->is_named) {
+        object->step = ABORT_UNLINK;
+        sl_disk_unlink(object->store->disk, &object->op, object->store->root->uploads_fd, object->temp, false,
+                       on_abort_step, object);
+        return;
+    }
+    abort_finish(object);
+}
+
+static void abort_close(struct sl_store_object *object)
+{
+    object->step = ABORT_CLOSE;
+    sl_disk_close(object->store->disk, &object->op, object->fd, on_abort_step, object);
+}
+
+void sl_store_abort(struct sl_store_object *object, sl_store_cb on_done, void *ctx)
+{
+    assert(object->fd >= 0 && sl_disk_op_is_idle(&object->op));
+    object->on_done = on_done;
+    object->ctx = ctx;
+    sl_local_when_grown(object, abort_close);
+}
+
+void sl_local_when_grown(struct sl_store_object *object, void (*go_on)(struct sl_store_object *object))
+{
+    if (object->is_grow_running)
+        object->grow_waiter = go_on;
+    else
+        go_on(object);
+}

@@ -1,0 +1,187 @@
+/* The root of a local store, opened once at start: the only place in store/ that may block. */
+#include "local.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define TEMP_PREFIX "tmp-"
+
+static sl_err refuse(struct sl_store_root *root, int sys_errno, const char *what, const char *where, char *message,
+                     size_t room)
+{
+    snprintf(message, room, "root: cannot %s %s: %s; choose a folder this user may write with --root DIR", what,
+             where, strerror(sys_errno));
+    sl_store_root_close(root);
+    return sl_err_of_errno(sys_errno);
+}
+
+/* Every missing folder on the way, as mkdir -p does. */
+static void make_folders(const char *path)
+{
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", path);
+    for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        (void)mkdir(copy, 0777);
+        *slash = '/';
+    }
+    (void)mkdir(copy, 0777);
+}
+
+static int open_folder(int dir_fd, const char *name, mode_t mode)
+{
+    if (mkdirat(dir_fd, name, mode) != 0 && errno != EEXIST)
+        return -1;
+    return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Temporary files belong to nobody when nobody else serves this root. */
+static void remove_leftovers(const struct sl_store_root *root)
+{
+    int fd = openat(root->uploads_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (strncmp(entry->d_name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0)
+            (void)unlinkat(root->uploads_fd, entry->d_name, 0);
+    closedir(dir);
+}
+
+/* Several processes may serve one root (a restart overlaps): each holds the lock shared, and only one that finds
+ * itself alone may clean. */
+static void lock_and_clean(struct sl_store_root *root)
+{
+    if (flock(root->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        remove_leftovers(root);
+    (void)flock(root->lock_fd, LOCK_SH | LOCK_NB);
+}
+
+/* Tries what the file system can do, with a file that vanishes. false: not even a plain file can be made. */
+static bool probe(struct sl_store_root *root)
+{
+    int fd = openat(root->uploads_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    char proc[32];
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    root->has_unnamed =
+        fd >= 0 && linkat(AT_FDCWD, proc, root->uploads_fd, TEMP_PREFIX "probe", AT_SYMLINK_FOLLOW) == 0;
+    if (fd < 0)
+        fd = openat(root->uploads_fd, TEMP_PREFIX "probe", O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return false;
+    root->has_direct = root->options.is_direct && fcntl(fd, F_SETFL, O_DIRECT) == 0;
+    (void)unlinkat(root->uploads_fd, TEMP_PREFIX "probe", 0);
+    close(fd);
+    return true;
+}
+
+static const char *file_system_name(int fd)
+{
+    static const struct {
+        long magic;
+        const char *name;
+    } known[] = {{EXT4_SUPER_MAGIC, "ext4"}, {XFS_SUPER_MAGIC, "xfs"},   {BTRFS_SUPER_MAGIC, "btrfs"},
+                 {TMPFS_MAGIC, "tmpfs"},     {NFS_SUPER_MAGIC, "nfs"},   {OVERLAYFS_SUPER_MAGIC, "overlayfs"},
+                 {FUSE_SUPER_MAGIC, "fuse"}, {F2FS_SUPER_MAGIC, "f2fs"}, {0x2fc12fc1, "zfs"}};
+    struct statfs fs;
+    if (fstatfs(fd, &fs) == 0)
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+            if ((long)fs.f_type == known[i].magic)
+                return known[i].name;
+    return "file system of unknown type";
+}
+
+sl_err sl_store_root_open(const struct sl_store_options *options, struct sl_store_root **root_out, char *message_out,
+                          size_t room)
+{
+    struct sl_store_root *root = calloc(1, sizeof *root);
+    if (root == NULL)
+        abort();
+    *root = (struct sl_store_root){.options = *options, .files_fd = -1, .uploads_fd = -1, .lock_fd = -1};
+    root->options.root = NULL;
+    const char *path = options->root;
+    make_folders(path);
+    int root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root_fd < 0)
+        return refuse(root, errno, "open", path, message_out, room);
+    root->files_fd = open_folder(root_fd, "files", 0777);
+    root->uploads_fd = root->files_fd < 0 ? -1 : open_folder(root_fd, "uploads", 0700);
+    int sys_errno = errno;
+    close(root_fd);
+    if (root->uploads_fd < 0)
+        return refuse(root, sys_errno, "make folders in", path, message_out, room);
+    root->lock_fd = openat(root->uploads_fd, ".lock", O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (root->lock_fd < 0)
+        return refuse(root, errno, "write into", path, message_out, room);
+    lock_and_clean(root);
+    if (!probe(root))
+        return refuse(root, errno, "write into", path, message_out, room);
+    snprintf(root->summary, sizeof root->summary, "%s, %s temporary files, %s", file_system_name(root->files_fd),
+             root->has_unnamed ? "unnamed" : "named",
+             root->has_direct     ? "large uploads bypass the page cache"
+             : options->is_direct ? "no O_DIRECT here"
+                                  : "page cache");
+    *root_out = root;
+    return SL_OK;
+}
+
+void sl_store_root_close(struct sl_store_root *root)
+{
+    if (root == NULL)
+        return;
+    int fds[] = {root->files_fd, root->uploads_fd, root->lock_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    free(root);
+}
+
+const char *sl_store_root_summary(const struct sl_store_root *root)
+{
+    return root->summary;
+}
+
+/* ---- one loop's view ---- */
+
+static void on_statfs(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store *store = ctx;
+    if (op->err == SL_OK)
+        store->free_bytes = (uint64_t)store->statfs.f_bavail * (uint64_t)store->statfs.f_bsize;
+}
+
+struct sl_store *sl_store_create(struct sl_store_root *root, struct sl_disk *disk)
+{
+    struct sl_store *store = calloc(1, sizeof *store);
+    if (store == NULL)
+        abort();
+    store->root = root;
+    store->disk = disk;
+    store->free_bytes = UINT64_MAX;
+    sl_list_init(&store->dirsyncs);
+    struct statfs fs;
+    if (fstatfs(root->files_fd, &fs) == 0)
+        store->free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+    return store;
+}
+
+void sl_store_destroy(struct sl_store *store)
+{
+    if (store == NULL)
+        return;
+    assert(sl_list_is_empty(&store->dirsyncs) && sl_disk_op_is_idle(&store->statfs_op));
+    free(store);
+}
+
+void sl_store_tick(struct sl_store *store)
+{
+    if (sl_disk_op_is_idle(&store->statfs_op))
+        sl_disk_statfs(store->disk, &store->statfs_op, store->root->files_fd, &store->statfs, on_statfs, store);
+}
