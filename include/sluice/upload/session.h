@@ -1,0 +1,120 @@
+/* One file on its way in: the state machine from "begin" to "its name is durable". Bytes reach it through a pipeline;
+ * it knows nothing of requests. Loop thread.
+ *
+ *   IDLE -> CHECKING -> OPENING -> RECEIVING -> FLUSHING -> STAGED -> COMMITTING -> DONE
+ *              |           |          |            |          |           |
+ *              +-----------+----------+--- FAILED -+----------+-----------+
+ *                                        |
+ *   (anything but IDLE, DONE) -> LEAVING -> GONE
+ *
+ * on_change runs when RECEIVING, STAGED, DONE, FAILED or GONE is reached, always in a later turn than the call that led
+ * there. Every way to stop ends in session_leave -> GONE or in DONE, and both give back the same: the file, the lane,
+ * the place. */
+#ifndef SLUICE_UPLOAD_SESSION_H
+#define SLUICE_UPLOAD_SESSION_H
+
+#include "sluice/upload/intake.h"
+
+enum sl_session_state {
+    SL_SESSION_IDLE,
+    SL_SESSION_CHECKING,
+    SL_SESSION_OPENING,
+    SL_SESSION_RECEIVING,
+    SL_SESSION_FLUSHING,
+    SL_SESSION_STAGED,
+    SL_SESSION_COMMITTING,
+    SL_SESSION_DONE,
+    SL_SESSION_FAILED,
+    SL_SESSION_LEAVING,
+    SL_SESSION_GONE,
+    SL_SESSION_STATES
+};
+
+struct sl_session;
+typedef void (*sl_session_cb)(struct sl_session *session, void *ctx);
+
+#define SL_UPLOAD_ID_BYTES 27 /* 26 characters of base32, 130 random bits, and NUL */
+
+struct sl_session {
+    /* for the owner */
+    enum sl_session_state state;
+    sl_err err;                /* FAILED: why, the first reason */
+    uint64_t size;             /* bytes accepted; the file's size once STAGED */
+    struct sl_digests digests; /* from STAGED on */
+    struct sl_path path;       /* the name asked for; the one it got from DONE on */
+    bool has_replaced;         /* from DONE on */
+    uint64_t created_ns;       /* wall clock */
+    char id[SL_UPLOAD_ID_BYTES];
+
+    /* the session's */
+    struct sl_intake *intake;
+    sl_session_cb on_change;
+    void *ctx;
+    enum sl_conflict conflict;
+    uint64_t expected;
+    union {
+        struct sl_store_reader look;   /* CHECKING */
+        struct sl_store_object object; /* later */
+    };
+    struct sl_hash_lane lane;
+    struct sl_hash_job lane_end;
+    struct sl_mail later;
+    bool must_be_new, has_lane, has_file, is_ending_lane, wants_to_leave;
+    unsigned inflight;        /* pieces being written or hashed */
+    uint64_t written, hashed; /* bytes, for the sum at the end */
+};
+
+/* Makes a fresh id, not to be guessed. Any thread; aborts if the kernel has no randomness. */
+void sl_upload_id(char id_out[SL_UPLOAD_ID_BYTES]);
+
+/* Fills session->path by the template of the intake, a cleaned `filename` and session->id. The session must be IDLE and have
+ * its id and created_ns. SL_BAD_PATH: the template gives no valid path. */
+SL_MUST_CHECK sl_err sl_session_name(struct sl_session *session, struct sl_intake *intake, struct sl_bytes filename);
+
+/* Begins. session: zeroed but for id and path, lent until DONE or GONE. expected: bytes, or SL_STORE_SIZE_UNKNOWN.
+ * must_be_new: an existing name fails early (SL_PRECONDITION), whatever the conflict rule. With conflict ERROR an
+ * existing name is told early too (SL_EXISTS). Then RECEIVING or FAILED.
+ * SL_TOO_LARGE, SL_TOO_MANY_FILES: nothing was begun. */
+SL_MUST_CHECK sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake, uint64_t expected,
+                                     enum sl_conflict conflict, bool must_be_new, sl_session_cb on_change, void *ctx);
+
+/* The last byte was given: flush. Then STAGED or FAILED. State: RECEIVING, or FAILED (ignored). */
+void sl_session_finish(struct sl_session *session);
+
+/* Gives the file its name. State: STAGED. Then DONE or FAILED. */
+void sl_session_commit(struct sl_session *session);
+
+/* Drops everything as soon as nothing is in flight. Then GONE; no other on_change comes before. An idle session, and one
+ * that is DONE or GONE already, is fine and gives no call. */
+void sl_session_leave(struct sl_session *session);
+
+/* true: no callback is to come and the memory is the owner's. */
+bool sl_session_is_over(const struct sl_session *session);
+
+/* ---- for the pipeline ---- */
+
+/* A sealed piece of data at the session's end: bytes [0, len) of the slab at file offset session->size (before). */
+struct sl_piece;
+typedef void (*sl_piece_cb)(struct sl_piece *piece, void *ctx);
+struct sl_piece {
+    struct sl_store_write write;
+    struct sl_hash_job job;
+    struct sl_session *session;
+    struct sl_slab *slab;
+    size_t len;
+    unsigned parts_inflight; /* 0: idle */
+    struct sl_link link;     /* in intake->idle_pieces */
+    sl_piece_cb on_done;
+    void *ctx;
+};
+
+/* Writes and hashes the piece. slab: SEALED; references are held until both are done with it. piece: lent until
+ * on_done, which runs once, in a later turn, whatever became of it. len > 0, a multiple of a block but for the last.
+ * In any state but RECEIVING the bytes are dropped and `false` is returned: on_done will not run. */
+bool sl_session_feed(struct sl_session *session, struct sl_piece *piece, struct sl_slab *slab, size_t len,
+                     bool is_last, sl_piece_cb on_done, void *ctx);
+
+/* A hint passed on to the store: what follows is much and comes fast. */
+void sl_session_set_bulk(struct sl_session *session, bool is_bulk);
+
+#endif

@@ -1,0 +1,37 @@
+#include "sluice/upload/intake.h"
+
+#include "sluice/base/clock.h"
+#include "sluice/upload/pipeline.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+void sl_intake_init(struct sl_intake *intake)
+{
+    intake->files = 0;
+    intake->bulk_pipelines = 0;
+    sl_list_init(&intake->pipelines);
+    sl_list_init(&intake->idle_pieces);
+}
+
+void sl_intake_dispose(struct sl_intake *intake)
+{
+    assert(intake->files == 0 && sl_list_is_empty(&intake->pipelines));
+    for (struct sl_link *link; (link = sl_list_shift(&intake->idle_pieces)) != NULL;)
+        free(SL_CONTAINER_OF(link, struct sl_piece, link));
+}
+
+unsigned sl_intake_large_share(const struct sl_intake *intake)
+{
+    unsigned regions = sl_slab_pool_stats(intake->slabs).regions;
+    unsigned sharers = intake->bulk_pipelines > 0 ? intake->bulk_pipelines : 1;
+    unsigned share = regions / sharers;
+    return share < 1 ? 1 : share;
+}
+
+void sl_intake_tick(struct sl_intake *intake)
+{
+    uint64_t now_ns = sl_clock_now_ns();
+    for (struct sl_link *link = intake->pipelines.next; link != &intake->pipelines; link = link->next)
+        sl_pipeline_yield_if_stalled(SL_CONTAINER_OF(link, struct sl_pipeline, link), now_ns);
+}
