@@ -1,0 +1,49 @@
+/* HTTP of one loop: its connections, its routes, its settings. Loop thread. */
+#ifndef SLUICE_HTTP_HTTP_H
+#define SLUICE_HTTP_HTTP_H
+
+#include "sluice/base/list.h"
+#include "sluice/http/request.h"
+#include "sluice/upload/intake.h"
+
+struct sl_http_options {
+    const char *base_path;  /* "/files/" */
+    const char *public_url; /* "" : from Host */
+    uint64_t head_timeout_ms, body_timeout_ms;
+    uint64_t min_rate_bytes_s; /* 0: off */
+    unsigned connections_max;
+};
+
+struct sl_http {
+    /* fixed after create */
+    struct sl_http_options options; /* its strings are lent */
+    struct sl_intake *intake;
+    h2o_globalconf_t config;
+    h2o_context_t context;
+    h2o_timeout_t head_timeout, keep_alive_timeout, body_timeout, write_timeout, linger_timeout;
+    /* loop thread */
+    struct sl_link connections;
+    unsigned connection_count;
+    bool is_draining;
+    uint64_t id_state; /* of the request ids we make */
+    void (*on_connection_closed)(void *ctx);
+    void *ctx;
+};
+
+/* loop, intake: lent until destroy. on_connection_closed runs after each one. Aborts when memory is out. */
+struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const struct sl_http_options *options,
+                               void (*on_connection_closed)(void *ctx), void *ctx);
+
+/* No connection may be left. */
+void sl_http_destroy(struct sl_http *http);
+
+/* Serves a connection. socket: taken. */
+void sl_http_accept(struct sl_http *http, h2o_socket_t *socket);
+
+/* Closes what is idle; the rest closes with its present answer. */
+void sl_http_drain(struct sl_http *http);
+
+/* Closes everything now; uploads in progress are aborted. */
+void sl_http_close_all(struct sl_http *http);
+
+#endif

@@ -1,0 +1,101 @@
+/* A request with a streamed body, whatever protocol it came by. h2o's request comes first, so that h2o handlers get
+ * &request->h2o and we cast back. Loop thread.
+ *
+ * The body flows into a sink that owns the buffers: reserve, fill, commit. A sink without room returns an empty
+ * reservation, which stops the socket; sl_body_resume starts it again, never synchronously. Exactly one of two things
+ * happens to a sink that was attached: the handler begins a response, or abort is called, and then the request is gone
+ * for ever (also between finish and the response). */
+#ifndef SLUICE_HTTP_REQUEST_H
+#define SLUICE_HTTP_REQUEST_H
+
+#include "sluice/base/bytes.h"
+#include "sluice/base/err.h"
+
+#include <h2o.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SL_LENGTH_UNKNOWN UINT64_MAX
+
+struct sl_http;
+struct sl_request;
+struct sl_sink;
+
+struct sl_sink_ops {
+    /* Where the next body bytes go. len 0: no room now; the sink calls sl_body_resume when there is. The room is lent
+     * until the next call of the sink. */
+    struct sl_room (*reserve)(struct sl_sink *sink);
+    /* n > 0 bytes lie at the start of the last reservation. */
+    void (*commit)(struct sl_sink *sink, size_t n);
+    /* The whole body was delivered. The sink now owes one response, at once or later. */
+    void (*finish)(struct sl_sink *sink);
+    /* The request is gone or its body broken. Forget it; no response is wanted from the sink. */
+    void (*abort)(struct sl_sink *sink, sl_err why);
+};
+
+struct sl_sink {
+    const struct sl_sink_ops *ops;
+};
+
+struct sl_body_ops {
+    void (*start)(struct sl_request *request);
+    void (*resume)(struct sl_request *request);
+};
+
+struct sl_request {
+    h2o_req_t h2o; /* first */
+    struct sl_http *http;
+    const struct sl_body_ops *body_ops; /* of the protocol */
+    uint64_t content_length;            /* SL_LENGTH_UNKNOWN: chunked */
+    uint64_t body_received;
+    uint64_t begun_ns;
+    struct sl_sink *sink;
+    h2o_timeout_entry_t resume_entry;
+    struct sl_bytes path, query; /* of the target, raw; without '?' */
+    struct sl_bytes id;          /* the client's X-Request-Id or one of ours; in the pool */
+    struct sl_bytes peer;
+    sl_err err; /* the problem it was answered with, for the log */
+    bool is_body_complete, is_response_started;
+    bool is_head; /* HEAD: no body in the answer */
+};
+
+static inline struct sl_request *sl_request_of(h2o_req_t *h2o)
+{
+    return (struct sl_request *)h2o;
+}
+
+/* The value of a header by its lower-case name; empty if it is not there. */
+struct sl_bytes sl_request_header(const struct sl_request *request, const char *name);
+
+/* Is there such a header at all? */
+bool sl_request_has_header(const struct sl_request *request, const char *name);
+
+bool sl_request_is_method(const struct sl_request *request, const char *method);
+
+/* Attaches the sink: from now on it is told when the request goes. Once a request. sink: lent until its response begins,
+ * abort, or sl_body_discard. */
+void sl_body_attach(struct sl_request *request, struct sl_sink *sink);
+
+/* Lets the body flow into the attached sink; sends 100 Continue if the client waits for it. May deliver bytes, and
+ * finish, before it returns. Once a request. */
+void sl_body_start(struct sl_request *request);
+
+/* There is room again. Idempotent; never calls back before it returns. */
+void sl_body_resume(struct sl_request *request);
+
+/* Detaches the sink, which may then be freed; what is still to come is dropped within limits. For answering before the
+ * body is over. */
+void sl_body_discard(struct sl_request *request);
+
+/* ---- for the protocols ---- */
+
+/* Splits the target, takes or makes the request id, clears what belongs to one request. Headers must be set. */
+void sl_request_begin(struct sl_request *request, struct sl_http *http, const char *peer);
+
+/* Tells the sink, if one still waits, that the request is gone. */
+void sl_request_abort(struct sl_request *request, sl_err why);
+
+/* One line for the access log. Before h2o_dispose_request. */
+void sl_request_log(const struct sl_request *request, uint64_t now_ns);
+
+#endif

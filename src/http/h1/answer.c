@@ -1,0 +1,153 @@
+/* The answer of an HTTP/1.1 request: the last of h2o's output streams. One write at a time; h2o hands over the next piece
+ * when the last one is out. */
+#include "h1.h"
+
+#include "sluice/base/clock.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+static void write_pieces(struct sl_h1 *conn, const h2o_iovec_t *pieces, size_t count, h2o_send_state_t state);
+
+static void on_write_timeout(h2o_timeout_entry_t *entry)
+{
+    sl_h1_close(SL_CONTAINER_OF(entry, struct sl_h1, timer), SL_CLIENT_GONE);
+}
+
+/* ---- the head ---- */
+
+static size_t head_room(const h2o_req_t *h2o)
+{
+    size_t bytes = 256 + strlen(h2o->res.reason);
+    for (size_t i = 0; i < h2o->res.headers.size; i++)
+        bytes += h2o->res.headers.entries[i].name->len + h2o->res.headers.entries[i].value.len + 4;
+    return bytes;
+}
+
+static h2o_iovec_t make_head(struct sl_h1 *conn)
+{
+    h2o_req_t *h2o = &conn->request.h2o;
+    h2o_timestamp_t now;
+    h2o_get_timestamp(h2o->conn->ctx, &h2o->pool, &now);
+    size_t room = head_room(h2o);
+    struct sl_text text;
+    sl_text_init(&text, h2o_mem_alloc_pool(&h2o->pool, room), room);
+    sl_text_printf(&text, "HTTP/1.1 %d %s\r\nDate: %s\r\nServer: sluice\r\n", h2o->res.status, h2o->res.reason,
+                   now.str->rfc1123);
+    if (!h2o->http1_is_persistent)
+        sl_text_put(&text, SL_BYTES("Connection: close\r\n"));
+    else if (h2o->version == 0x100)
+        sl_text_put(&text, SL_BYTES("Connection: keep-alive\r\n"));
+    if (h2o->res.content_length != SIZE_MAX)
+        sl_text_printf(&text, "Content-Length: %zu\r\n", h2o->res.content_length);
+    for (size_t i = 0; i < h2o->res.headers.size; i++) {
+        const h2o_header_t *header = &h2o->res.headers.entries[i];
+        sl_text_put(&text, (struct sl_bytes){header->name->base, header->name->len});
+        sl_text_put(&text, SL_BYTES(": "));
+        sl_text_put(&text, (struct sl_bytes){header->value.base, header->value.len});
+        sl_text_put(&text, SL_BYTES("\r\n"));
+    }
+    sl_text_put(&text, SL_BYTES("\r\n"));
+    assert(!text.full);
+    return h2o_iovec_init(text.base, text.len);
+}
+
+/* An answer that comes before the body was read: can the connection be kept? */
+static void decide_persistence(struct sl_h1 *conn)
+{
+    bool is_unread = !conn->request.is_body_complete;
+    if (is_unread && (conn->expects_continue || conn->is_chunked || conn->left > ((uint64_t)64 << 10)))
+        conn->request.h2o.http1_is_persistent = 0;
+    if (conn->http->is_draining || conn->has_peer_ended)
+        conn->request.h2o.http1_is_persistent = 0;
+}
+
+/* ---- writing ---- */
+
+static void on_more_written(void *owner, sl_err err)
+{
+    struct sl_h1 *conn = owner;
+    sl_h1_set_timer(conn, NULL, NULL);
+    if (err != SL_OK)
+        sl_h1_close(conn, err);
+    else
+        h2o_proceed_response(&conn->request.h2o);
+}
+
+static void on_last_written(void *owner, sl_err err)
+{
+    struct sl_h1 *conn = owner;
+    sl_h1_set_timer(conn, NULL, NULL);
+    if (err != SL_OK)
+        sl_h1_close(conn, err);
+    else
+        sl_h1_after_answer(conn);
+}
+
+static void write_pieces(struct sl_h1 *conn, const h2o_iovec_t *pieces, size_t count, h2o_send_state_t state)
+{
+    bool is_last = state != H2O_SEND_STATE_IN_PROGRESS;
+    sl_h1_set_timer(conn, &conn->http->write_timeout, on_write_timeout);
+    sl_transport_write(conn->transport, pieces, count, is_last ? on_last_written : on_more_written);
+}
+
+static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size_t count, h2o_send_state_t state)
+{
+    struct sl_h1 *conn = (struct sl_h1 *)h2o->conn;
+    h2o_iovec_t *pieces = h2o_mem_alloc_pool(&h2o->pool, sizeof *pieces * (count + 1));
+    size_t used = 0;
+    (void)self;
+    if (state == H2O_SEND_STATE_ERROR)
+        h2o->http1_is_persistent = 0;
+    if (!conn->is_head_sent) {
+        conn->is_head_sent = true;
+        conn->request.is_response_started = true;
+        conn->phase = SL_H1_ANSWER;
+        decide_persistence(conn);
+        pieces[used++] = make_head(conn);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (bufs[i].len > 0 && !conn->request.is_head) {
+            h2o->bytes_sent += bufs[i].len;
+            pieces[used++] = bufs[i];
+        }
+    if (used == 0) /* a last call without bytes: the write is still what ends the answer in a later turn */
+        pieces[used++] = h2o_iovec_init(H2O_STRLIT(""));
+    if (conn->is_continue_inflight) {
+        conn->held.pieces = pieces;
+        conn->held.count = used;
+        conn->held.state = state;
+        conn->held.is_set = true;
+        return;
+    }
+    write_pieces(conn, pieces, used, state);
+}
+
+void sl_h1_init_answer(struct sl_h1 *conn)
+{
+    conn->final = (h2o_ostream_t){.do_send = on_send};
+    conn->request.h2o._ostr_top = &conn->final;
+    conn->is_head_sent = false;
+    conn->held.is_set = false;
+}
+
+/* ---- 100 Continue ---- */
+
+static void on_continue_written(void *owner, sl_err err)
+{
+    struct sl_h1 *conn = owner;
+    conn->is_continue_inflight = false;
+    if (err != SL_OK) {
+        sl_h1_close(conn, err);
+    } else if (conn->held.is_set) {
+        conn->held.is_set = false;
+        write_pieces(conn, conn->held.pieces, conn->held.count, conn->held.state);
+    }
+}
+
+void sl_h1_send_continue(struct sl_h1 *conn)
+{
+    static const h2o_iovec_t text = {H2O_STRLIT("HTTP/1.1 100 Continue\r\n\r\n")};
+    conn->is_continue_inflight = true;
+    sl_transport_write(conn->transport, &text, 1, on_continue_written);
+}

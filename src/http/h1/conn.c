@@ -1,0 +1,326 @@
+/* The life of an HTTP/1.1 connection: heads in, requests to the routes, and what follows an answer. */
+#include "h1.h"
+
+#include "sluice/base/clock.h"
+#include "sluice/base/log.h"
+#include "sluice/http/reply.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define KEPT_DRAIN_BYTES_MAX ((uint64_t)64 << 10) /* a rest that is cheaper to read than a new connection */
+
+static void read_head(struct sl_h1 *conn);
+
+void sl_h1_set_timer(struct sl_h1 *conn, h2o_timeout_t *timeout, h2o_timeout_cb on_timeout)
+{
+    h2o_timeout_unlink(&conn->timer);
+    if (timeout == NULL)
+        return;
+    conn->timer.cb = on_timeout;
+    h2o_timeout_link(conn->http->context.loop, timeout, &conn->timer);
+}
+
+/* ---- bytes read ahead ---- */
+
+void sl_h1_keep_spare(struct sl_h1 *conn, const char *bytes, size_t len)
+{
+    assert(conn->spare == NULL);
+    if (len > SL_H1_SPARE_BYTES) {
+        conn->request.h2o.http1_is_persistent = 0;
+        return;
+    }
+    conn->spare = h2o_mem_alloc(SL_H1_SPARE_BYTES);
+    memcpy(conn->spare, bytes, len);
+    conn->spare_len = len;
+}
+
+void sl_h1_use_spare(struct sl_h1 *conn, size_t len)
+{
+    assert(len <= conn->spare_len);
+    conn->spare_len -= len;
+    if (conn->spare_len > 0) {
+        memmove(conn->spare, conn->spare + len, conn->spare_len);
+        return;
+    }
+    free(conn->spare);
+    conn->spare = NULL;
+}
+
+/* ---- requests ---- */
+
+static void init_request(struct sl_h1 *conn)
+{
+    h2o_init_request(&conn->request.h2o, &conn->h2o, NULL);
+    conn->request.body_ops = &sl_h1_body_ops;
+    conn->request.content_length = 0;
+    conn->request.is_body_complete = false;
+    conn->request.sink = NULL;
+    conn->request.http = conn->http;
+    conn->request.resume_entry = (h2o_timeout_entry_t){0};
+    conn->request.begun_ns = 0;
+    conn->request.is_response_started = false;
+    conn->scan = (struct sl_h1_scan){0};
+    conn->chunked = (struct sl_chunked){0};
+    conn->left = conn->waited_ns = conn->dropped = 0;
+    conn->is_chunked = conn->expects_continue = conn->is_paused = false;
+    sl_h1_init_answer(conn);
+}
+
+static void end_request(struct sl_h1 *conn)
+{
+    if (conn->request.begun_ns != 0)
+        sl_request_log(&conn->request, sl_clock_now_ns());
+    sl_body_discard(&conn->request);
+    h2o_dispose_request(&conn->request.h2o);
+}
+
+void sl_h1_close(struct sl_h1 *conn, sl_err why)
+{
+    struct sl_http *http = conn->http;
+    sl_h1_set_timer(conn, NULL, NULL);
+    sl_request_abort(&conn->request, why);
+    end_request(conn);
+    sl_link_unlink(&conn->link);
+    free(conn->spare);
+    sl_transport_close(conn->transport);
+    free(conn);
+    http->connection_count--;
+    http->on_connection_closed(http->ctx);
+}
+
+static h2o_iovec_t to_iovec(struct sl_bytes bytes)
+{
+    return h2o_iovec_init(bytes.base, bytes.len);
+}
+
+static void add_header(struct sl_h1 *conn, const struct sl_h1_header *header)
+{
+    h2o_req_t *h2o = &conn->request.h2o;
+    char *name = (char *)header->name.base; /* in the request's pool: ours to lower */
+    h2o_strtolower(name, header->name.len);
+    const h2o_token_t *token = h2o_lookup_token(name, header->name.len);
+    if (token == NULL)
+        h2o_add_header_by_str(&h2o->pool, &h2o->headers, name, header->name.len, 0, NULL, header->value.base,
+                              header->value.len);
+    else if (!token->is_init_header_special) /* those are told by the framing */
+        h2o_add_header(&h2o->pool, &h2o->headers, token, NULL, header->value.base, header->value.len);
+}
+
+/* From the parsed head to h2o's request. All spans lie in the request's pool already. */
+static void fill_request(struct sl_h1 *conn, const struct sl_h1_head *head)
+{
+    h2o_req_t *h2o = &conn->request.h2o;
+    h2o->version = 0x100 | (int)head->minor_version;
+    h2o->input.method = to_iovec(head->method);
+    h2o->input.path = to_iovec(head->target);
+    h2o->input.authority = to_iovec(head->host);
+    h2o->input.scheme = &H2O_URL_SCHEME_HTTP;
+    h2o->http1_is_persistent = head->is_persistent && !conn->http->is_draining;
+    h2o_vector_reserve(&h2o->pool, &h2o->headers, head->header_count);
+    for (size_t i = 0; i < head->header_count; i++)
+        add_header(conn, &head->headers[i]);
+    conn->is_chunked = head->is_chunked;
+    conn->left = head->content_length;
+    conn->expects_continue = head->expects_continue;
+    conn->request.content_length = head->is_chunked ? SL_LENGTH_UNKNOWN : head->content_length;
+    conn->request.is_body_complete = !head->is_chunked && head->content_length == 0;
+}
+
+static void move_span(struct sl_bytes *span, const char *from, const char *to)
+{
+    if (span->base != NULL)
+        span->base = to + (span->base - from);
+}
+
+/* Copies the head into the request's pool, once, so that every string of it lives as long as the request. */
+static void take_head(struct sl_h1 *conn, struct sl_h1_head *head)
+{
+    char *copy = h2o_mem_alloc_pool(&conn->request.h2o.pool, head->bytes);
+    memcpy(copy, conn->spare, head->bytes);
+    move_span(&head->method, conn->spare, copy);
+    move_span(&head->target, conn->spare, copy);
+    move_span(&head->host, conn->spare, copy);
+    for (size_t i = 0; i < head->header_count; i++) {
+        move_span(&head->headers[i].name, conn->spare, copy);
+        move_span(&head->headers[i].value, conn->spare, copy);
+    }
+    sl_h1_use_spare(conn, head->bytes);
+    fill_request(conn, head);
+}
+
+static void refuse_head(struct sl_h1 *conn, sl_err err)
+{
+    h2o_req_t *h2o = &conn->request.h2o;
+    h2o->version = 0x101;
+    h2o->input.method = h2o_iovec_init(H2O_STRLIT("-"));
+    h2o->input.path = h2o_iovec_init(H2O_STRLIT("-"));
+    h2o->method = h2o->input.method;
+    conn->phase = SL_H1_BODY;
+    conn->left = UINT64_MAX; /* nobody knows what follows: it is never read as a request */
+    sl_request_begin(&conn->request, conn->http, sl_transport_peer_text(conn->transport));
+    sl_h1_fail(conn, err);
+}
+
+static void parse_head(struct sl_h1 *conn)
+{
+    static _Thread_local struct sl_h1_head head; /* 3 KB, of no use after this call */
+    if (conn->scan.scanned == 0 && conn->spare_len > 0)
+        sl_h1_use_spare(conn, sl_h1_head_skip_blank(conn->spare, conn->spare_len));
+    if (conn->spare_len == 0)
+        return;
+    sl_err err = sl_h1_head_parse(&head, &conn->scan, conn->spare, conn->spare_len);
+    if (err == SL_AGAIN)
+        return;
+    sl_h1_set_timer(conn, NULL, NULL);
+    sl_transport_read_stop(conn->transport);
+    if (err != SL_OK) {
+        refuse_head(conn, err);
+        return;
+    }
+    take_head(conn, &head);
+    conn->phase = SL_H1_BODY;
+    conn->request.h2o.method = conn->request.h2o.input.method;
+    sl_request_begin(&conn->request, conn->http, sl_transport_peer_text(conn->transport));
+    h2o_process_request(&conn->request.h2o);
+}
+
+static void on_head_timeout(h2o_timeout_entry_t *entry)
+{
+    struct sl_h1 *conn = SL_CONTAINER_OF(entry, struct sl_h1, timer);
+    if (conn->spare_len > 0)
+        refuse_head(conn, SL_HEAD_TIMEOUT);
+    else
+        sl_h1_close(conn, SL_HEAD_TIMEOUT); /* nothing was asked */
+}
+
+static void on_head_readable(void *owner)
+{
+    struct sl_h1 *conn = owner;
+    if (conn->spare == NULL) {
+        conn->spare = h2o_mem_alloc(SL_H1_SPARE_BYTES);
+        sl_h1_set_timer(conn, &conn->http->head_timeout, on_head_timeout);
+    }
+    size_t n;
+    switch (
+        sl_transport_read(conn->transport, conn->spare + conn->spare_len, SL_H1_SPARE_BYTES - conn->spare_len, &n)) {
+    case SL_READ_BYTES:
+        conn->spare_len += n;
+        parse_head(conn);
+        return;
+    case SL_READ_LATER:
+        if (conn->spare_len == 0)
+            sl_h1_use_spare(conn, 0);
+        return;
+    case SL_READ_END:
+    case SL_READ_BROKEN: sl_h1_close(conn, SL_CLIENT_GONE); return;
+    }
+}
+
+static void read_head(struct sl_h1 *conn)
+{
+    conn->phase = SL_H1_HEAD;
+    bool is_kept = conn->spare_len == 0;
+    sl_h1_set_timer(conn, is_kept ? &conn->http->keep_alive_timeout : &conn->http->head_timeout, on_head_timeout);
+    sl_transport_read_start(conn->transport, on_head_readable);
+    if (conn->spare_len > 0)
+        parse_head(conn);
+}
+
+/* ---- after an answer ---- */
+
+static bool can_drain(const struct sl_h1 *conn)
+{
+    return conn->request.h2o.http1_is_persistent && !conn->is_chunked && conn->left <= KEPT_DRAIN_BYTES_MAX;
+}
+
+void sl_h1_after_answer(struct sl_h1 *conn)
+{
+    if (conn->request.is_body_complete && conn->request.h2o.http1_is_persistent && !conn->http->is_draining) {
+        end_request(conn);
+        init_request(conn);
+        read_head(conn);
+    } else if (conn->has_peer_ended || (conn->request.is_body_complete && conn->spare_len == 0)) {
+        sl_h1_close(conn, SL_OK);
+    } else if (!conn->request.is_body_complete && can_drain(conn)) {
+        sl_h1_drain_body(conn);
+    } else {
+        sl_h1_linger(conn);
+    }
+}
+
+void sl_h1_fail(struct sl_h1 *conn, sl_err err)
+{
+    if (conn->request.is_response_started) {
+        sl_h1_close(conn, err);
+        return;
+    }
+    sl_h1_set_timer(conn, NULL, NULL);
+    sl_transport_read_stop(conn->transport);
+    sl_request_abort(&conn->request, err);
+    conn->request.h2o.http1_is_persistent = 0;
+    sl_reply_problem(&conn->request, err, NULL);
+}
+
+/* ---- connections ---- */
+
+static socklen_t get_sockname(h2o_conn_t *h2o, struct sockaddr *address)
+{
+    return sl_transport_local(((struct sl_h1 *)h2o)->transport, address);
+}
+
+static socklen_t get_peername(h2o_conn_t *h2o, struct sockaddr *address)
+{
+    return sl_transport_peer(((struct sl_h1 *)h2o)->transport, address);
+}
+
+void sl_http_accept(struct sl_http *http, h2o_socket_t *socket)
+{
+    static const h2o_conn_callbacks_t callbacks = {.get_sockname = get_sockname, .get_peername = get_peername};
+    struct timeval now = *h2o_get_timestamp(&http->context, NULL, NULL);
+    struct sl_h1 *conn =
+        (struct sl_h1 *)h2o_create_connection(sizeof *conn, &http->context, http->config.hosts, now, &callbacks);
+    memset((char *)conn + sizeof conn->h2o, 0, sizeof *conn - sizeof conn->h2o);
+    conn->http = http;
+    conn->transport = sl_transport_create(socket);
+    sl_transport_set_owner(conn->transport, conn);
+    sl_list_append(&http->connections, &conn->link);
+    http->connection_count++;
+    init_request(conn);
+    conn->phase = SL_H1_HEAD;
+    sl_h1_set_timer(conn, &http->head_timeout, on_head_timeout);
+    sl_transport_read_start(conn->transport, on_head_readable);
+}
+
+/* Walks the connections in a way that allows each to close itself. */
+static void for_each(struct sl_http *http, void (*visit)(struct sl_h1 *conn))
+{
+    struct sl_link *next;
+    for (struct sl_link *link = http->connections.next; link != &http->connections; link = next) {
+        next = link->next;
+        visit(SL_CONTAINER_OF(link, struct sl_h1, link));
+    }
+}
+
+static void close_if_idle(struct sl_h1 *conn)
+{
+    if (conn->phase == SL_H1_HEAD && conn->spare_len == 0)
+        sl_h1_close(conn, SL_DRAINING);
+}
+
+static void close_now(struct sl_h1 *conn)
+{
+    sl_h1_close(conn, SL_DRAINING);
+}
+
+void sl_http_drain(struct sl_http *http)
+{
+    http->is_draining = true;
+    for_each(http, close_if_idle);
+}
+
+void sl_http_close_all(struct sl_http *http)
+{
+    http->is_draining = true;
+    for_each(http, close_now);
+}

@@ -1,0 +1,72 @@
+/* Private to http/h1: one HTTP/1.1 connection, told in three files: conn.c (life, heads, what comes next), body.c (the
+ * body on its way in), answer.c (the answer on its way out).
+ *
+ *   HEAD -> BODY -> ANSWER -> HEAD ... -> LINGER -> gone
+ *
+ * HEAD: reading a request head. BODY: a handler has the request and its body may flow. ANSWER: the answer is being
+ * written; body bytes still to come wait. DRAIN: the answer is out, a short rest of the body is read and dropped so that
+ * the connection can be kept. LINGER: nothing more is said; what still comes is dropped for a while, lest a reset eat the
+ * answer. */
+#ifndef SLUICE_HTTP_H1_H1_H
+#define SLUICE_HTTP_H1_H1_H
+
+#include "sluice/decode/chunked.h"
+#include "sluice/decode/h1_head.h"
+#include "sluice/http/http.h"
+#include "sluice/net/transport.h"
+
+#define SL_H1_SPARE_BYTES (SL_H1_HEAD_BYTES_MAX) /* bytes read beyond what was wanted */
+
+enum sl_h1_phase { SL_H1_HEAD, SL_H1_BODY, SL_H1_ANSWER, SL_H1_DRAIN, SL_H1_LINGER };
+
+struct sl_h1 {
+    h2o_conn_t h2o; /* first */
+    struct sl_http *http;
+    struct sl_transport *transport;
+    struct sl_link link; /* http->connections */
+    enum sl_h1_phase phase;
+    h2o_timeout_entry_t timer;
+
+    char *spare; /* SL_H1_SPARE_BYTES while there are bytes not yet used, else NULL */
+    size_t spare_len;
+    struct sl_h1_scan scan;
+
+    struct sl_chunked chunked;
+    uint64_t left; /* body bytes still to come, if not chunked */
+    bool is_chunked, expects_continue, has_peer_ended, is_paused;
+    uint64_t waiting_since_ns, waited_ns; /* for the minimum rate: only waiting for the client counts */
+    uint64_t dropped;                     /* DRAIN, LINGER */
+
+    h2o_ostream_t final;
+    bool is_continue_inflight, is_head_sent;
+    struct { /* an answer that is ready while "100 Continue" is still being written */
+        h2o_iovec_t *pieces;
+        size_t count;
+        h2o_send_state_t state;
+        bool is_set;
+    } held;
+    struct sl_request request;
+};
+
+/* conn.c */
+void sl_h1_set_timer(struct sl_h1 *conn, h2o_timeout_t *timeout, h2o_timeout_cb on_timeout);
+void sl_h1_close(struct sl_h1 *conn, sl_err why);
+/* The answer is out: next request, drain, linger or close. */
+void sl_h1_after_answer(struct sl_h1 *conn);
+/* Answers with the problem `err` and closes; the sink, if any, is aborted. Closes at once if an answer had begun. */
+void sl_h1_fail(struct sl_h1 *conn, sl_err err);
+/* Keeps `len` bytes that belong to the next request; too many make this request the last one. */
+void sl_h1_keep_spare(struct sl_h1 *conn, const char *bytes, size_t len);
+void sl_h1_use_spare(struct sl_h1 *conn, size_t len);
+
+/* body.c */
+extern const struct sl_body_ops sl_h1_body_ops;
+/* Drops a short rest of the body, then on to the next request. */
+void sl_h1_drain_body(struct sl_h1 *conn);
+void sl_h1_linger(struct sl_h1 *conn);
+
+/* answer.c */
+void sl_h1_init_answer(struct sl_h1 *conn);
+void sl_h1_send_continue(struct sl_h1 *conn);
+
+#endif

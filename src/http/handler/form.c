@@ -1,0 +1,448 @@
+/* POST multipart/form-data: many files and text fields, on the same buffers as a PUT. The parser looks at the pipeline's
+ * window in place; file data is accepted where it lies, framing is skipped, text is copied out.
+ *
+ * Nothing of a form becomes visible before its last byte has come: each file is staged, and all are committed at the end.
+ * A commit that fails leaves the others as they are; the problem then tells which were stored. */
+#include "handler.h"
+
+#include "sluice/base/clock.h"
+#include "sluice/decode/multipart.h"
+#include "sluice/upload/pipeline.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define FIELDS_BYTES_MAX     ((size_t)1 << 20) /* all text of one form */
+#define COMMITS_INFLIGHT_MAX 16u
+
+enum part_kind { PART_NONE, PART_FILE, PART_FIELD, PART_EMPTY /* a file input nobody chose a file for */ };
+
+struct form_file {
+    struct sl_link link;
+    struct form *form;
+    struct sl_session session;
+    char *field, *filename, *type;
+};
+
+struct form {
+    struct sl_sink sink;
+    struct sl_request *request; /* NULL: it is gone */
+    struct sl_pipeline pipeline;
+    struct sl_multipart multipart;
+    enum part_kind part;
+    struct sl_link files;
+    struct form_file *receiving; /* the file under way, or NULL */
+    struct sl_field *fields;     /* name and value are ours, one block each */
+    size_t field_count, field_bytes, value_bytes;
+    char *value; /* of the field under way */
+    unsigned file_count, staged, committing, done;
+    sl_err commit_err;
+    bool has_started, is_opening, is_ended, is_body_over, has_pipeline, is_over;
+};
+
+static void fail(struct form *form, sl_err err);
+static void go_on(struct form *form);
+
+/* ---- the end of its life ---- */
+
+static void free_file(struct form_file *file)
+{
+    sl_link_unlink(&file->link);
+    free(file->field);
+    free(file->filename);
+    free(file->type);
+    free(file);
+}
+
+static void free_if_over(struct form *form)
+{
+    if (form->request != NULL || form->has_pipeline || !sl_list_is_empty(&form->files))
+        return;
+    for (size_t i = 0; i < form->field_count; i++)
+        free((char *)form->fields[i].name.base);
+    free(form->fields);
+    free(form->value);
+    free(form);
+}
+
+static void on_pipeline_closed(struct sl_pipeline *pipeline, void *ctx)
+{
+    struct form *form = ctx;
+    (void)pipeline;
+    form->has_pipeline = false;
+    free_if_over(form);
+}
+
+static void give_back(struct form *form)
+{
+    form->request = NULL;
+    struct sl_link *next;
+    for (struct sl_link *link = form->files.next; link != &form->files; link = next) {
+        struct form_file *file = SL_CONTAINER_OF(link, struct form_file, link);
+        next = link->next;
+        if (file->session.state == SL_SESSION_IDLE || sl_session_is_over(&file->session))
+            free_file(file);
+        else
+            sl_session_leave(&file->session);
+    }
+    sl_pipeline_close(&form->pipeline, on_pipeline_closed, form);
+}
+
+/* ---- files ---- */
+
+static void commit_some(struct form *form);
+
+static void on_file_change(struct sl_session *session, void *ctx)
+{
+    struct form_file *file = ctx;
+    struct form *form = file->form;
+    if (form->request == NULL) {
+        if (sl_session_is_over(session)) {
+            free_file(file);
+            free_if_over(form);
+        }
+        return;
+    }
+    switch (session->state) {
+    case SL_SESSION_RECEIVING:
+        form->is_opening = false;
+        form->receiving = file;
+        sl_pipeline_begin_file(&form->pipeline, session);
+        go_on(form);
+        return;
+    case SL_SESSION_STAGED:
+        form->staged++;
+        commit_some(form);
+        return;
+    case SL_SESSION_DONE:
+        form->committing--;
+        form->done++;
+        commit_some(form);
+        return;
+    case SL_SESSION_FAILED:
+        if (form->is_over && form->committing > 0) {
+            form->committing--;
+            form->commit_err = session->err;
+            commit_some(form);
+        } else {
+            fail(form, session->err);
+        }
+        return;
+    case SL_SESSION_GONE:
+    case SL_SESSION_IDLE:
+    case SL_SESSION_CHECKING:
+    case SL_SESSION_OPENING:
+    case SL_SESSION_FLUSHING:
+    case SL_SESSION_COMMITTING:
+    case SL_SESSION_LEAVING:
+    case SL_SESSION_STATES: break;
+    }
+    assert(!"while its form is there, a file tells only of the states above");
+}
+
+static char *copy_text(const char *text)
+{
+    char *copy = strdup(text);
+    if (copy == NULL)
+        abort();
+    return copy;
+}
+
+static sl_err open_file(struct form *form, const struct sl_part *part)
+{
+    struct sl_intake *intake = form->request->http->intake;
+    struct form_file *file = calloc(1, sizeof *file);
+    if (file == NULL)
+        abort();
+    file->form = form;
+    file->field = copy_text(part->disposition.name);
+    file->filename = copy_text(part->disposition.filename);
+    file->type = copy_text(part->type);
+    file->session.created_ns = sl_clock_wall_ns();
+    sl_upload_id(file->session.id);
+    sl_err err = sl_session_name(&file->session, intake, sl_bytes_of(file->filename));
+    if (err == SL_OK)
+        err = sl_session_open(&file->session, intake, SL_STORE_SIZE_UNKNOWN, intake->conflict, false, on_file_change,
+                              file);
+    sl_list_append(&form->files, &file->link);
+    form->file_count++;
+    form->is_opening = err == SL_OK;
+    return err;
+}
+
+/* ---- fields ---- */
+
+static sl_err add_to_value(struct form *form, struct sl_bytes piece)
+{
+    if (form->field_bytes + piece.len > FIELDS_BYTES_MAX)
+        return SL_FORM_LIMIT;
+    form->field_bytes += piece.len;
+    char *value = realloc(form->value, form->value_bytes + piece.len + 1);
+    if (value == NULL)
+        abort();
+    memcpy(value + form->value_bytes, piece.base, piece.len);
+    form->value = value;
+    form->value_bytes += piece.len;
+    return SL_OK;
+}
+
+static sl_err end_field(struct form *form, const struct sl_part *part)
+{
+    size_t name_len = part->disposition.name_len;
+    if (form->field_bytes + name_len > FIELDS_BYTES_MAX)
+        return SL_FORM_LIMIT;
+    form->field_bytes += name_len;
+    struct sl_field *fields = realloc(form->fields, (form->field_count + 1) * sizeof *fields);
+    char *block = malloc(name_len + form->value_bytes + 1);
+    if (fields == NULL || block == NULL)
+        abort();
+    memcpy(block, part->disposition.name, name_len);
+    if (form->value_bytes > 0)
+        memcpy(block + name_len, form->value, form->value_bytes);
+    fields[form->field_count++] =
+        (struct sl_field){.name = {block, name_len}, .value = {block + name_len, form->value_bytes}};
+    form->fields = fields;
+    form->value_bytes = 0;
+    return SL_OK;
+}
+
+/* ---- parsing ---- */
+
+static sl_err begin_part(struct form *form)
+{
+    const struct sl_part *part = &form->multipart.part;
+    if (!part->disposition.has_filename) {
+        form->part = PART_FIELD;
+        return SL_OK;
+    }
+    if (part->disposition.filename_len == 0) {
+        form->part = PART_EMPTY;
+        return SL_OK;
+    }
+    form->part = PART_FILE;
+    return open_file(form, part);
+}
+
+static sl_err take_data(struct form *form, struct sl_bytes data)
+{
+    sl_err err = SL_OK;
+    switch (form->part) {
+    case PART_FILE: sl_pipeline_accept(&form->pipeline, data.len); return SL_OK;
+    case PART_FIELD: err = add_to_value(form, data); break;
+    case PART_EMPTY: err = SL_BAD_FORM; break;
+    case PART_NONE: assert(!"data comes only inside a part"); break;
+    }
+    sl_pipeline_skip(&form->pipeline, data.len);
+    return err;
+}
+
+static sl_err end_part(struct form *form)
+{
+    enum part_kind part = form->part;
+    form->part = PART_NONE;
+    if (part == PART_FIELD)
+        return end_field(form, &form->multipart.part);
+    if (part == PART_FILE) {
+        form->receiving = NULL;
+        sl_pipeline_end_file(&form->pipeline);
+    }
+    return SL_OK;
+}
+
+/* Decides on as much of the window as can be decided on now. SL_AGAIN: more bytes are needed. */
+static sl_err decide(struct form *form)
+{
+    while (!form->is_opening) {
+        struct sl_bytes window = sl_pipeline_window(&form->pipeline);
+        if (window.base == NULL)
+            return SL_AGAIN;  /* no buffer now; what is undecided is being carried over */
+        if (form->is_ended) { /* the epilogue is nobody's */
+            sl_pipeline_skip(&form->pipeline, window.len);
+            return SL_AGAIN;
+        }
+        enum sl_multipart_event event;
+        size_t n;
+        sl_err err = sl_multipart_next(&form->multipart, window.base, window.len, &event, &n);
+        if (err != SL_OK)
+            return err;
+        switch (event) {
+        case SL_MULTIPART_MORE: return SL_AGAIN;
+        case SL_MULTIPART_SKIP: sl_pipeline_skip(&form->pipeline, n); break;
+        case SL_MULTIPART_PART:
+            sl_pipeline_skip(&form->pipeline, n);
+            err = begin_part(form);
+            break;
+        case SL_MULTIPART_DATA: err = take_data(form, (struct sl_bytes){window.base, n}); break;
+        case SL_MULTIPART_PART_END: err = end_part(form); break;
+        case SL_MULTIPART_END:
+            sl_pipeline_skip(&form->pipeline, n);
+            form->is_ended = true;
+            break;
+        }
+        if (err != SL_OK)
+            return err;
+    }
+    return SL_OK;
+}
+
+/* Decides until bytes from outside are needed, or until something must come back first. Returns the room for them. */
+static struct sl_room decide_and_make_room(struct form *form)
+{
+    for (;;) {
+        sl_err err = decide(form);
+        if (err == SL_OK)
+            return (struct sl_room){0}; /* a file is being opened */
+        if (err != SL_AGAIN) {
+            fail(form, err);
+            return (struct sl_room){0};
+        }
+        size_t undecided = sl_pipeline_window(&form->pipeline).len;
+        struct sl_room room = sl_pipeline_room(&form->pipeline);
+        /* A new buffer may have brought along bytes that were carried over: they come first. */
+        if (sl_pipeline_window(&form->pipeline).len == undecided || form->pipeline.is_starved)
+            return room;
+    }
+}
+
+/* ---- the end ---- */
+
+static void reply(struct form *form)
+{
+    struct sl_request *request = form->request;
+    struct sl_stored *stored = calloc(form->file_count, sizeof *stored);
+    if (stored == NULL)
+        abort();
+    size_t count = 0;
+    for (struct sl_link *link = form->files.next; link != &form->files; link = link->next) {
+        struct form_file *file = SL_CONTAINER_OF(link, struct form_file, link);
+        stored[count++] = (struct sl_stored){.session = &file->session,
+                                             .field = sl_bytes_of(file->field),
+                                             .filename = sl_bytes_of(file->filename),
+                                             .type = sl_bytes_of(file->type)};
+    }
+    if (form->commit_err != SL_OK)
+        sl_reply_problem_stored(request, form->commit_err, NULL, stored, count);
+    else if (sl_request_accepts(request, "text/html"))
+        sl_reply_to_done_page(request, stored, count);
+    else
+        sl_reply_stored(request, !sl_request_accepts(request, "text/plain"), stored, count, form->fields,
+                        form->field_count);
+    free(stored);
+    give_back(form);
+}
+
+/* All files are staged: a few commits at a time, in order; none more after one failed. */
+static void commit_some(struct form *form)
+{
+    if (!form->is_over || form->staged < form->file_count)
+        return;
+    for (struct sl_link *link = form->files.next; link != &form->files; link = link->next) {
+        struct form_file *file = SL_CONTAINER_OF(link, struct form_file, link);
+        if (form->committing >= COMMITS_INFLIGHT_MAX || form->commit_err != SL_OK)
+            break;
+        if (file->session.state == SL_SESSION_STAGED) {
+            form->committing++;
+            sl_session_commit(&file->session);
+        }
+    }
+    if (form->committing == 0)
+        reply(form);
+}
+
+static void body_is_over(struct form *form)
+{
+    sl_err err = sl_multipart_finish(&form->multipart);
+    if (err == SL_OK && form->file_count == 0)
+        err = SL_NO_FILE;
+    if (err != SL_OK) {
+        fail(form, err);
+        return;
+    }
+    form->is_over = true;
+    commit_some(form);
+}
+
+/* Called when what hindered is over: a buffer came home, or a file was opened. */
+static void go_on(struct form *form)
+{
+    if (!form->is_body_over) {
+        sl_body_resume(form->request);
+        return;
+    }
+    struct sl_room room = decide_and_make_room(form);
+    if (room.len > 0)
+        body_is_over(form);
+}
+
+static void fail(struct form *form, sl_err err)
+{
+    struct sl_request *request = form->request;
+    give_back(form);
+    sl_reply_problem(request, err, NULL);
+    free_if_over(form);
+}
+
+/* ---- the sink ---- */
+
+static struct form *form_of(struct sl_sink *sink)
+{
+    return SL_CONTAINER_OF(sink, struct form, sink);
+}
+
+static struct sl_room reserve(struct sl_sink *sink)
+{
+    return decide_and_make_room(form_of(sink));
+}
+
+static void commit(struct sl_sink *sink, size_t n)
+{
+    sl_pipeline_filled(&form_of(sink)->pipeline, n);
+}
+
+static void finish(struct sl_sink *sink)
+{
+    struct form *form = form_of(sink);
+    form->is_body_over = true;
+    go_on(form);
+}
+
+static void on_abort(struct sl_sink *sink, sl_err why)
+{
+    (void)why;
+    give_back(form_of(sink));
+}
+
+static const struct sl_sink_ops sink_ops = {
+    .reserve = reserve, .commit = commit, .finish = finish, .abort = on_abort};
+
+static void on_room(struct sl_pipeline *pipeline, void *ctx)
+{
+    struct form *form = ctx;
+    (void)pipeline;
+    if (!form->has_started) {
+        form->has_started = true;
+        sl_body_start(form->request);
+    } else {
+        go_on(form);
+    }
+}
+
+void sl_handle_form(struct sl_request *request)
+{
+    struct form *form = calloc(1, sizeof *form);
+    if (form == NULL)
+        abort();
+    struct sl_bytes type = sl_request_header(request, "content-type");
+    sl_err err = sl_multipart_init(&form->multipart, type, SL_MULTIPART_PARTS_MAX_DEFAULT);
+    if (err != SL_OK) {
+        free(form);
+        sl_reply_problem(request, err, NULL);
+        return;
+    }
+    form->sink.ops = &sink_ops;
+    form->request = request;
+    form->has_pipeline = true;
+    sl_list_init(&form->files);
+    sl_body_attach(request, &form->sink);
+    sl_pipeline_admit(&form->pipeline, request->http->intake, request->content_length, on_room, form);
+}

@@ -1,0 +1,249 @@
+/* PUT and raw POST: the body is the file. Every body byte is the session's, so the sink is a thin coat over the pipeline.
+ *
+ *   buffers admitted -> session open (name looked up, space taken) -> body -> flushed -> committed -> answer
+ *
+ * The upload outlives its request: when the client goes, what is in flight comes back first. */
+#include "handler.h"
+
+#include "sluice/base/clock.h"
+#include "sluice/decode/disposition.h"
+#include "sluice/upload/pipeline.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct upload {
+    struct sl_sink sink;
+    struct sl_request *request; /* NULL: it is gone */
+    struct sl_pipeline pipeline;
+    struct sl_session session;
+    enum sl_conflict conflict;
+    bool must_be_new, is_json, has_pipeline;
+    struct sl_bytes type, filename; /* in the request's pool */
+};
+
+static void free_if_over(struct upload *upload)
+{
+    bool is_over = upload->session.state == SL_SESSION_IDLE || sl_session_is_over(&upload->session);
+    if (is_over && !upload->has_pipeline)
+        free(upload);
+}
+
+static void on_pipeline_closed(struct sl_pipeline *pipeline, void *ctx)
+{
+    struct upload *upload = ctx;
+    (void)pipeline;
+    upload->has_pipeline = false;
+    free_if_over(upload);
+}
+
+/* The request was answered or is gone: everything is given back as it comes home. */
+static void give_back(struct upload *upload)
+{
+    upload->request = NULL;
+    sl_session_leave(&upload->session);
+    sl_pipeline_close(&upload->pipeline, on_pipeline_closed, upload);
+}
+
+static void refuse(struct upload *upload, sl_err err)
+{
+    struct sl_request *request = upload->request;
+    give_back(upload);
+    sl_reply_problem(request, err, NULL);
+}
+
+static void reply(struct upload *upload)
+{
+    struct sl_stored stored = {.session = &upload->session, .filename = upload->filename, .type = upload->type};
+    sl_reply_stored(upload->request, upload->is_json, &stored, 1, NULL, 0);
+    give_back(upload);
+}
+
+/* ---- the sink ---- */
+
+static struct upload *upload_of(struct sl_sink *sink)
+{
+    return SL_CONTAINER_OF(sink, struct upload, sink);
+}
+
+static struct sl_room reserve(struct sl_sink *sink)
+{
+    return sl_pipeline_room(&upload_of(sink)->pipeline);
+}
+
+static void commit(struct sl_sink *sink, size_t n)
+{
+    struct sl_pipeline *pipeline = &upload_of(sink)->pipeline;
+    sl_pipeline_filled(pipeline, n);
+    sl_pipeline_accept(pipeline, n);
+}
+
+static void finish(struct sl_sink *sink)
+{
+    sl_pipeline_end_file(&upload_of(sink)->pipeline);
+}
+
+static void on_abort(struct sl_sink *sink, sl_err why)
+{
+    (void)why;
+    give_back(upload_of(sink));
+}
+
+static const struct sl_sink_ops sink_ops = {
+    .reserve = reserve, .commit = commit, .finish = finish, .abort = on_abort};
+
+/* ---- the session ---- */
+
+static void on_session_change(struct sl_session *session, void *ctx)
+{
+    struct upload *upload = ctx;
+    switch (session->state) {
+    case SL_SESSION_RECEIVING:
+        if (upload->request == NULL)
+            return;
+        sl_pipeline_begin_file(&upload->pipeline, session);
+        sl_body_start(upload->request);
+        return;
+    case SL_SESSION_STAGED: sl_session_commit(session); return;
+    case SL_SESSION_DONE:
+        if (upload->request != NULL)
+            reply(upload);
+        else
+            free_if_over(upload);
+        return;
+    case SL_SESSION_FAILED:
+        if (upload->request != NULL)
+            refuse(upload, session->err);
+        return;
+    case SL_SESSION_GONE: free_if_over(upload); return;
+    case SL_SESSION_IDLE:
+    case SL_SESSION_CHECKING:
+    case SL_SESSION_OPENING:
+    case SL_SESSION_FLUSHING:
+    case SL_SESSION_COMMITTING:
+    case SL_SESSION_LEAVING:
+    case SL_SESSION_STATES: break;
+    }
+    assert(!"a session tells only of the states above");
+}
+
+static void on_room(struct sl_pipeline *pipeline, void *ctx)
+{
+    struct upload *upload = ctx;
+    (void)pipeline;
+    if (upload->session.state != SL_SESSION_IDLE) {
+        sl_body_resume(upload->request);
+        return;
+    }
+    sl_err err = sl_session_open(&upload->session, upload->request->http->intake, upload->request->content_length,
+                                 upload->conflict, upload->must_be_new, on_session_change, upload);
+    if (err != SL_OK)
+        refuse(upload, err);
+}
+
+/* ---- beginning ---- */
+
+static struct upload *create_upload(struct sl_request *request)
+{
+    struct upload *upload = calloc(1, sizeof *upload);
+    if (upload == NULL)
+        abort();
+    upload->sink.ops = &sink_ops;
+    upload->request = request;
+    upload->session.created_ns = sl_clock_wall_ns();
+    upload->type = sl_request_header(request, "content-type");
+    upload->conflict = request->http->intake->conflict;
+    sl_upload_id(upload->session.id);
+    return upload;
+}
+
+static struct sl_bytes keep(struct sl_request *request, const char *text)
+{
+    h2o_iovec_t copy = h2o_strdup(&request->h2o.pool, text, SIZE_MAX);
+    return (struct sl_bytes){copy.base, copy.len};
+}
+
+/* What can be refused before anything is held. */
+static sl_err check(const struct sl_request *request)
+{
+    uint64_t length = request->content_length;
+    if (sl_request_has_header(request, "content-range"))
+        return SL_RANGE_UPLOAD; /* curl -C -; taken for a whole file it would corrupt one (RFC 9110 section 14.5) */
+    if (length != SL_LENGTH_UNKNOWN && length > request->http->intake->size_max)
+        return SL_TOO_LARGE;
+    return SL_OK;
+}
+
+static void begin(struct upload *upload)
+{
+    upload->has_pipeline = true;
+    sl_body_attach(upload->request, &upload->sink);
+    sl_pipeline_admit(&upload->pipeline, upload->request->http->intake, upload->request->content_length, on_room,
+                      upload);
+}
+
+void sl_handle_put(struct sl_request *request, const struct sl_path *path)
+{
+    sl_err err = check(request);
+    if (err != SL_OK) {
+        sl_reply_problem(request, err, NULL);
+        return;
+    }
+    struct upload *upload = create_upload(request);
+    upload->session.path = *path;
+    upload->must_be_new = sl_bytes_equal(sl_request_header(request, "if-none-match"), SL_BYTES("*"));
+    upload->is_json = sl_request_accepts(request, "application/json");
+    const char *slash = strrchr(path->text, '/');
+    upload->filename = keep(request, slash == NULL ? path->text : slash + 1);
+    begin(upload);
+}
+
+/* The name of a raw POST: ?name= wins over Content-Disposition. */
+static sl_err take_filename(struct upload *upload)
+{
+    struct sl_request *request = upload->request;
+    struct sl_disposition disposition;
+    size_t len;
+    sl_err err = sl_query_find(request->query, "name", disposition.filename, sizeof disposition.filename, &len);
+    if (err == SL_OK && len > 0)
+        upload->filename = keep(request, disposition.filename);
+    struct sl_bytes value = sl_request_header(request, "content-disposition");
+    if (err != SL_OK || len > 0 || value.len == 0)
+        return err;
+    err = sl_disposition_parse(value, &disposition);
+    if (err == SL_OK && disposition.has_filename)
+        upload->filename = keep(request, disposition.filename);
+    return err;
+}
+
+static bool is_form(const struct sl_request *request)
+{
+    static const char form[] = "multipart/form-data";
+    struct sl_bytes type = sl_request_header(request, "content-type");
+    return type.len >= sizeof form - 1 &&
+           sl_bytes_equal_nocase((struct sl_bytes){type.base, sizeof form - 1}, SL_BYTES("multipart/form-data"));
+}
+
+void sl_handle_post(struct sl_request *request)
+{
+    sl_err err = check(request);
+    if (err == SL_OK && is_form(request)) {
+        sl_handle_form(request);
+        return;
+    }
+    if (err != SL_OK) {
+        sl_reply_problem(request, err, NULL);
+        return;
+    }
+    struct upload *upload = create_upload(request);
+    err = take_filename(upload);
+    if (err == SL_OK)
+        err = sl_session_name(&upload->session, request->http->intake, upload->filename);
+    if (err != SL_OK) {
+        free(upload);
+        sl_reply_problem(request, err, NULL);
+        return;
+    }
+    upload->is_json = !sl_request_accepts(request, "text/plain");
+    begin(upload);
+}

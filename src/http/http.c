@@ -1,0 +1,50 @@
+#include "sluice/http/http.h"
+
+#include "routes.h"
+#include "sluice/base/clock.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define KEEP_ALIVE_MS UINT64_C(60000)
+#define WRITE_MS      UINT64_C(60000) /* a reader that takes nothing for so long is given up */
+#define LINGER_MS     UINT64_C(5000)  /* what a refused client gets to read its answer in */
+
+struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const struct sl_http_options *options,
+                               void (*on_connection_closed)(void *ctx), void *ctx)
+{
+    struct sl_http *http = calloc(1, sizeof *http);
+    if (http == NULL)
+        abort();
+    http->options = *options;
+    http->intake = intake;
+    http->on_connection_closed = on_connection_closed;
+    http->ctx = ctx;
+    http->id_state = sl_clock_wall_ns() ^ (uint64_t)(uintptr_t)http;
+    sl_list_init(&http->connections);
+    h2o_config_init(&http->config);
+    sl_routes_register(h2o_config_register_host(&http->config, h2o_iovec_init(H2O_STRLIT("default")), 65535));
+    h2o_context_init(&http->context, loop, &http->config);
+    h2o_timeout_init(loop, &http->head_timeout, options->head_timeout_ms);
+    h2o_timeout_init(loop, &http->keep_alive_timeout, KEEP_ALIVE_MS);
+    h2o_timeout_init(loop, &http->body_timeout, options->body_timeout_ms);
+    h2o_timeout_init(loop, &http->write_timeout, WRITE_MS);
+    h2o_timeout_init(loop, &http->linger_timeout, LINGER_MS);
+    return http;
+}
+
+void sl_http_destroy(struct sl_http *http)
+{
+    if (http == NULL)
+        return;
+    assert(http->connection_count == 0);
+    h2o_loop_t *loop = http->context.loop;
+    h2o_timeout_dispose(loop, &http->head_timeout);
+    h2o_timeout_dispose(loop, &http->keep_alive_timeout);
+    h2o_timeout_dispose(loop, &http->body_timeout);
+    h2o_timeout_dispose(loop, &http->write_timeout);
+    h2o_timeout_dispose(loop, &http->linger_timeout);
+    h2o_context_dispose(&http->context);
+    h2o_config_dispose(&http->config);
+    free(http);
+}

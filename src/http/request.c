@@ -1,0 +1,150 @@
+#include "sluice/http/request.h"
+
+#include "sluice/base/clock.h"
+#include "sluice/base/log.h"
+#include "sluice/http/http.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define REQUEST_ID_BYTES_MAX 128
+
+static const h2o_header_t *find_header(const struct sl_request *request, const char *name)
+{
+    const h2o_headers_t *headers = &request->h2o.headers;
+    size_t len = strlen(name);
+    for (size_t i = 0; i < headers->size; i++) {
+        const h2o_header_t *header = &headers->entries[i];
+        if (header->name->len == len && memcmp(header->name->base, name, len) == 0)
+            return header;
+    }
+    return NULL;
+}
+
+struct sl_bytes sl_request_header(const struct sl_request *request, const char *name)
+{
+    const h2o_header_t *header = find_header(request, name);
+    return header == NULL ? (struct sl_bytes){0} : (struct sl_bytes){header->value.base, header->value.len};
+}
+
+bool sl_request_has_header(const struct sl_request *request, const char *name)
+{
+    return find_header(request, name) != NULL;
+}
+
+bool sl_request_is_method(const struct sl_request *request, const char *method)
+{
+    return h2o_memis(request->h2o.method.base, request->h2o.method.len, method, strlen(method));
+}
+
+/* ---- the body ---- */
+
+void sl_body_attach(struct sl_request *request, struct sl_sink *sink)
+{
+    assert(request->sink == NULL && !request->is_response_started);
+    request->sink = sink;
+}
+
+void sl_body_start(struct sl_request *request)
+{
+    assert(request->sink != NULL && !request->is_response_started);
+    request->body_ops->start(request);
+}
+
+static void on_resume(h2o_timeout_entry_t *entry)
+{
+    struct sl_request *request = SL_CONTAINER_OF(entry, struct sl_request, resume_entry);
+    request->body_ops->resume(request);
+}
+
+void sl_body_resume(struct sl_request *request)
+{
+    request->resume_entry.cb = on_resume;
+    if (!h2o_timeout_is_linked(&request->resume_entry))
+        h2o_timeout_link(request->http->context.loop, &request->http->context.zero_timeout, &request->resume_entry);
+}
+
+void sl_body_discard(struct sl_request *request)
+{
+    request->sink = NULL;
+    h2o_timeout_unlink(&request->resume_entry);
+}
+
+void sl_request_abort(struct sl_request *request, sl_err why)
+{
+    struct sl_sink *sink = request->sink;
+    sl_body_discard(request);
+    if (sink != NULL && !request->is_response_started)
+        sink->ops->abort(sink, why);
+}
+
+/* ---- beginning and end ---- */
+
+static bool is_id_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-_.:/+=", c) != NULL;
+}
+
+static bool is_request_id(struct sl_bytes id)
+{
+    if (id.len == 0 || id.len > REQUEST_ID_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < id.len; i++)
+        if (id.base[i] == '\0' || !is_id_byte(id.base[i]))
+            return false;
+    return true;
+}
+
+/* splitmix64: told apart is enough for a request id; nobody is let in by one. */
+static struct sl_bytes make_request_id(struct sl_request *request)
+{
+    uint64_t x = request->http->id_state += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    x ^= x >> 31;
+    char *text = h2o_mem_alloc_pool(&request->h2o.pool, 17);
+    snprintf(text, 17, "%016llx", (unsigned long long)x);
+    return (struct sl_bytes){text, 16};
+}
+
+void sl_request_begin(struct sl_request *request, struct sl_http *http, const char *peer)
+{
+    request->http = http;
+    request->peer = sl_bytes_of(peer);
+    request->begun_ns = sl_clock_now_ns();
+    request->sink = NULL;
+    request->body_received = 0;
+    request->err = SL_OK;
+    request->is_response_started = false;
+    request->resume_entry = (h2o_timeout_entry_t){0};
+    h2o_iovec_t target = request->h2o.input.path;
+    const char *mark = target.len == 0 ? NULL : memchr(target.base, '?', target.len);
+    size_t path_len = mark == NULL ? target.len : (size_t)(mark - target.base);
+    request->path = (struct sl_bytes){target.base, path_len};
+    request->query = mark == NULL ? (struct sl_bytes){0} : (struct sl_bytes){mark + 1, target.len - path_len - 1};
+    struct sl_bytes id = sl_request_header(request, "x-request-id");
+    request->id = is_request_id(id) ? id : make_request_id(request);
+    request->is_head = sl_request_is_method(request, "HEAD");
+}
+
+void sl_request_log(const struct sl_request *request, uint64_t now_ns)
+{
+    const h2o_req_t *h2o = &request->h2o;
+    char protocol[] = "HTTP/1.1";
+    protocol[5] = (char)('0' + (h2o->version >> 8));
+    protocol[7] = (char)('0' + (h2o->version & 0xff));
+    struct sl_log_access line = {
+        .remote = request->peer,
+        .method = {h2o->input.method.base, h2o->input.method.len},
+        .target = {h2o->input.path.base, h2o->input.path.len},
+        .protocol = sl_bytes_of(protocol),
+        .status = request->is_response_started ? h2o->res.status : 499,
+        .bytes_in = request->body_received,
+        .bytes_out = h2o->bytes_sent,
+        .duration_ns = now_ns - request->begun_ns,
+        .request_id = request->id,
+        .error_code = request->err == SL_OK ? (struct sl_bytes){0} : sl_bytes_of(sl_err_row(request->err)->code),
+        .user_agent = sl_request_header(request, "user-agent"),
+    };
+    sl_log_access(&line);
+}
