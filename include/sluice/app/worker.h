@@ -1,0 +1,38 @@
+/* One loop and all that belongs to it: memory, disk engine, store, uploads, connections. One worker a thread; workers share
+ * only the root, the hash pool and what they were told at start. */
+#ifndef SLUICE_APP_WORKER_H
+#define SLUICE_APP_WORKER_H
+
+#include "sluice/app/config.h"
+
+struct sl_worker;
+
+struct sl_worker_options {
+    const struct sl_config *config; /* lent until destroy, as are the others */
+    struct sl_store_root *root;
+    struct sl_hash_pool *hash_pool;
+    unsigned connections_max, files_max; /* this worker's part */
+    int listen_fds[SL_LISTEN_MAX];       /* taken */
+    size_t listen_count;
+};
+
+/* Starts the thread and waits until it serves, or knows that it cannot. reason_out: the engine that was chosen and why,
+ * or what failed. */
+SL_MUST_CHECK sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker **worker_out,
+                                     char *reason_out, size_t room);
+
+const char *sl_worker_engine(const struct sl_worker *worker);
+
+/* Stop accepting, finish what is in flight. Any thread. */
+void sl_worker_drain(struct sl_worker *worker);
+
+/* Abort what is still in flight. Any thread. */
+void sl_worker_abort(struct sl_worker *worker);
+
+/* Waits until the drain is over, or `wait_ms` have gone by. false: it is still at it. The main thread. */
+bool sl_worker_join(struct sl_worker *worker, unsigned wait_ms);
+
+/* After a successful join. */
+void sl_worker_destroy(struct sl_worker *worker);
+
+#endif

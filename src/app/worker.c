@@ -1,0 +1,271 @@
+/* Wires the floors for one loop and turns it. The order of a turn is the whole schedule:
+ *
+ *   wait for events, run them -> serve the line for buffers -> hand what was started to the kernel -> again */
+#include "sluice/app/worker.h"
+
+#include "sluice/base/log.h"
+#include "sluice/http/http.h"
+#include "sluice/net/listener.h"
+#include "sluice/net/loop.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define TICK_MS 1000
+
+enum wish { WISH_SERVE, WISH_DRAIN, WISH_ABORT };
+
+struct sl_worker {
+    struct sl_worker_options options; /* fixed after start */
+    pthread_t thread;
+    /* loop thread */
+    h2o_loop_t *loop;
+    h2o_timeout_t tick_timeout;
+    h2o_timeout_entry_t tick;
+    struct sl_mailbox mailbox;
+    struct sl_slab_pool *slabs;
+    struct sl_disk *disk;
+    struct sl_store *store;
+    struct sl_intake intake;
+    struct sl_http *http;
+    struct sl_watch disk_watch, mailbox_watch;
+    struct sl_listener *listeners[SL_LISTEN_MAX];
+    bool is_draining;
+    /* from the main thread */
+    struct sl_mail drain_mail, abort_mail;
+    /* under lock, until the start is known */
+    pthread_mutex_t lock;
+    pthread_cond_t started;
+    bool is_start_known;
+    sl_err start_err;
+    char *reason;
+    size_t reason_room;
+};
+
+/* ---- connections ---- */
+
+static bool is_full(const struct sl_worker *worker)
+{
+    return worker->http->connection_count >= worker->options.connections_max;
+}
+
+static void on_accept(h2o_socket_t *socket, void *ctx)
+{
+    struct sl_worker *worker = ctx;
+    sl_http_accept(worker->http, socket);
+    if (is_full(worker))
+        for (size_t i = 0; i < worker->options.listen_count; i++)
+            sl_listener_pause(worker->listeners[i]);
+}
+
+static void on_connection_closed(void *ctx)
+{
+    struct sl_worker *worker = ctx;
+    if (!worker->is_draining && !is_full(worker))
+        for (size_t i = 0; i < worker->options.listen_count; i++)
+            sl_listener_resume(worker->listeners[i]);
+}
+
+/* ---- completion sources ---- */
+
+static void on_disk(void *ctx)
+{
+    struct sl_worker *worker = ctx;
+    sl_disk_run(worker->disk);
+}
+
+static void on_mail(void *ctx)
+{
+    struct sl_worker *worker = ctx;
+    sl_mailbox_run(&worker->mailbox);
+}
+
+static void on_tick(h2o_timeout_entry_t *entry)
+{
+    struct sl_worker *worker = SL_CONTAINER_OF(entry, struct sl_worker, tick);
+    sl_store_tick(worker->store);
+    sl_intake_tick(&worker->intake);
+    if (!worker->is_draining)
+        h2o_timeout_link(worker->loop, &worker->tick_timeout, &worker->tick);
+}
+
+/* ---- the end ---- */
+
+static void drain(struct sl_worker *worker)
+{
+    if (worker->is_draining)
+        return;
+    worker->is_draining = true;
+    h2o_timeout_unlink(&worker->tick);
+    for (size_t i = 0; i < worker->options.listen_count; i++)
+        sl_listener_close(worker->listeners[i]);
+    sl_http_drain(worker->http);
+}
+
+static void on_drain(struct sl_mail *mail)
+{
+    drain(SL_CONTAINER_OF(mail, struct sl_worker, drain_mail));
+}
+
+static void on_abort(struct sl_mail *mail)
+{
+    struct sl_worker *worker = SL_CONTAINER_OF(mail, struct sl_worker, abort_mail);
+    drain(worker);
+    sl_http_close_all(worker->http);
+}
+
+void sl_worker_drain(struct sl_worker *worker)
+{
+    sl_mailbox_post(&worker->mailbox, &worker->drain_mail);
+}
+
+void sl_worker_abort(struct sl_worker *worker)
+{
+    sl_mailbox_post(&worker->mailbox, &worker->abort_mail);
+}
+
+/* Everything has come home: connections, buffers, files, operations. */
+static bool is_idle(const struct sl_worker *worker)
+{
+    return worker->http->connection_count == 0 && worker->intake.files == 0 &&
+           sl_slab_pool_stats(worker->slabs).slabs_in_use == 0 && sl_disk_inflight(worker->disk) == 0;
+}
+
+/* ---- the thread ---- */
+
+static sl_err build(struct sl_worker *worker)
+{
+    const struct sl_config *config = worker->options.config;
+    sl_err err = sl_mailbox_init(&worker->mailbox);
+    if (err != SL_OK)
+        return err;
+    worker->loop = h2o_evloop_create();
+    worker->slabs = sl_slab_pool_create(config->buffer_memory_bytes / config->loops);
+    err = sl_disk_create(config->engine, worker->slabs, &worker->disk, worker->reason, worker->reason_room);
+    if (err != SL_OK)
+        return err;
+    worker->store = sl_store_create(worker->options.root, worker->disk);
+    worker->intake = (struct sl_intake){.slabs = worker->slabs,
+                                        .store = worker->store,
+                                        .hash_pool = worker->options.hash_pool,
+                                        .mailbox = &worker->mailbox,
+                                        .digests = config->digests,
+                                        .conflict = config->conflict,
+                                        .name_template = config->name_template,
+                                        .size_max = config->max_size_bytes == 0 ? UINT64_MAX : config->max_size_bytes,
+                                        .files_max = worker->options.files_max};
+    sl_intake_init(&worker->intake);
+    struct sl_http_options http = {.base_path = config->base_path,
+                                   .public_url = config->public_url,
+                                   .head_timeout_ms = config->head_timeout_s * UINT64_C(1000),
+                                   .body_timeout_ms = config->body_timeout_s * UINT64_C(1000),
+                                   .min_rate_bytes_s = config->min_rate_bytes_s};
+    worker->http = sl_http_create(worker->loop, &worker->intake, &http, on_connection_closed, worker);
+    err = sl_watch_start(&worker->disk_watch, worker->loop, sl_disk_fd(worker->disk), on_disk, worker);
+    if (err == SL_OK)
+        err = sl_watch_start(&worker->mailbox_watch, worker->loop, worker->mailbox.fd, on_mail, worker);
+    return err;
+}
+
+static void open_doors(struct sl_worker *worker)
+{
+    for (size_t i = 0; i < worker->options.listen_count; i++)
+        worker->listeners[i] = sl_listener_start(worker->loop, worker->options.listen_fds[i], on_accept, worker);
+    h2o_timeout_init(worker->loop, &worker->tick_timeout, TICK_MS);
+    worker->tick.cb = on_tick;
+    h2o_timeout_link(worker->loop, &worker->tick_timeout, &worker->tick);
+}
+
+static void tell_start(struct sl_worker *worker, sl_err err)
+{
+    pthread_mutex_lock(&worker->lock);
+    worker->start_err = err;
+    worker->is_start_known = true;
+    pthread_cond_signal(&worker->started);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+/* From top to bottom, as the floors are. */
+static void tear_down(struct sl_worker *worker)
+{
+    h2o_timeout_dispose(worker->loop, &worker->tick_timeout);
+    sl_watch_stop(&worker->disk_watch);
+    sl_watch_stop(&worker->mailbox_watch);
+    sl_http_destroy(worker->http);
+    sl_intake_dispose(&worker->intake);
+    sl_store_destroy(worker->store);
+    sl_disk_destroy(worker->disk);
+    sl_slab_pool_destroy(worker->slabs);
+    h2o_evloop_destroy(worker->loop);
+}
+
+static void *run(void *arg)
+{
+    struct sl_worker *worker = arg;
+    pthread_setname_np(pthread_self(), "sl-loop");
+    sl_err err = build(worker);
+    if (err == SL_OK)
+        open_doors(worker);
+    tell_start(worker, err);
+    if (err != SL_OK)
+        return NULL; /* the process is about to end */
+    while (!worker->is_draining || !is_idle(worker)) {
+        sl_loop_turn(worker->loop, TICK_MS);
+        sl_slab_pool_run(worker->slabs);
+        sl_disk_flush(worker->disk);
+    }
+    tear_down(worker);
+    return NULL;
+}
+
+sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker **worker_out, char *reason_out,
+                       size_t room)
+{
+    struct sl_worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL)
+        abort();
+    worker->options = *options;
+    worker->reason = reason_out;
+    worker->reason_room = room;
+    worker->drain_mail.on_arrival = on_drain;
+    worker->abort_mail.on_arrival = on_abort;
+    pthread_mutex_init(&worker->lock, NULL);
+    pthread_cond_init(&worker->started, NULL);
+    snprintf(reason_out, room, "the loop could not be set up");
+    if (pthread_create(&worker->thread, NULL, run, worker) != 0)
+        abort();
+    pthread_mutex_lock(&worker->lock);
+    while (!worker->is_start_known)
+        pthread_cond_wait(&worker->started, &worker->lock);
+    pthread_mutex_unlock(&worker->lock);
+    *worker_out = worker;
+    return worker->start_err;
+}
+
+const char *sl_worker_engine(const struct sl_worker *worker)
+{
+    return sl_disk_engine_name(worker->disk);
+}
+
+bool sl_worker_join(struct sl_worker *worker, unsigned wait_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += wait_ms / 1000;
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    return pthread_timedjoin_np(worker->thread, NULL, &until) == 0;
+}
+
+void sl_worker_destroy(struct sl_worker *worker)
+{
+    sl_mailbox_dispose(&worker->mailbox);
+    pthread_mutex_destroy(&worker->lock);
+    pthread_cond_destroy(&worker->started);
+    free(worker);
+}

@@ -1,0 +1,222 @@
+/* The program: reads its configuration, starts the workers, waits for a signal, drains. */
+#include "sluice/app/config.h"
+#include "sluice/app/worker.h"
+#include "sluice/base/log.h"
+#include "sluice/hash/hash.h"
+#include "sluice/net/listener.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define DRAIN_MS  10000u /* what is in flight may take so long to finish */
+#define ABORT_MS  10000u /* and so long to be given back, which is up to the disk */
+#define SPARE_FDS 64u    /* listeners, rings, event fds, logs */
+
+enum { EXIT_BAD_CONFIG = 2, EXIT_BAD_START = 3 };
+
+struct program {
+    struct sl_config config;
+    struct sl_store_root *root;
+    struct sl_hash_pool *hash_pool;
+    struct sl_worker **workers;
+    unsigned worker_count;
+    unsigned fds_max;
+    char urls[SL_LISTEN_MAX][192];
+    char engine_reason[512];
+};
+
+static int say_and_fail(const char *message, int status)
+{
+    fprintf(stderr, "sluice: %s\n", message);
+    return status;
+}
+
+/* ---- start ---- */
+
+/* Each connection takes one descriptor, each upload one or two more, each download one. */
+static unsigned raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur > UINT_MAX ? UINT_MAX : (unsigned)limit.rlim_cur;
+}
+
+static bool open_listeners(struct program *program, struct sl_worker_options *options)
+{
+    unsigned loops = program->config.loops;
+    const struct sl_listeners *listeners = &program->config.listeners;
+    int *fds = calloc(loops, sizeof *fds);
+    if (fds == NULL)
+        abort();
+    for (size_t i = 0; i < listeners->count; i++) {
+        const struct sl_listen *listen = &listeners->at[i];
+        char *url = program->urls[i];
+        sl_err err =
+            sl_listener_open(&listen->address.any, listen->address_bytes, loops, fds, url, sizeof *program->urls);
+        if (err != SL_OK) {
+            say_and_fail(url, 0);
+            free(fds);
+            return false;
+        }
+        for (unsigned loop = 0; loop < loops; loop++)
+            options[loop].listen_fds[i] = fds[loop];
+    }
+    free(fds);
+    return true;
+}
+
+static bool start_workers(struct program *program, struct sl_worker_options *options)
+{
+    unsigned loops = program->config.loops;
+    unsigned fds = program->fds_max > SPARE_FDS * loops ? (program->fds_max - SPARE_FDS * loops) / loops : 16;
+    unsigned wanted = (program->config.max_connections + loops - 1) / loops;
+    program->workers = calloc(loops, sizeof *program->workers);
+    if (program->workers == NULL)
+        abort();
+    for (unsigned i = 0; i < loops; i++) {
+        options[i].config = &program->config;
+        options[i].root = program->root;
+        options[i].hash_pool = program->hash_pool;
+        options[i].connections_max = wanted < fds / 3 ? wanted : fds / 3;
+        options[i].files_max = fds / 3; /* the last third is for folders and downloads */
+        options[i].listen_count = program->config.listeners.count;
+        sl_err err =
+            sl_worker_start(&options[i], &program->workers[i], program->engine_reason, sizeof program->engine_reason);
+        if (err != SL_OK) {
+            say_and_fail(program->engine_reason, 0);
+            return false;
+        }
+        program->worker_count++;
+    }
+    return true;
+}
+
+static int start(struct program *program)
+{
+    const struct sl_config *config = &program->config;
+    struct sl_store_options store = {.root = config->root,
+                                     .durability = config->durability,
+                                     .min_free = config->min_free_bytes,
+                                     .is_direct = config->direct == SL_DIRECT_AUTO};
+    char message[512];
+    if (sl_store_root_open(&store, &program->root, message, sizeof message) != SL_OK)
+        return say_and_fail(message, EXIT_BAD_START);
+    program->fds_max = raise_fd_limit();
+    struct sl_worker_options *options = calloc(config->loops, sizeof *options);
+    if (options == NULL)
+        abort();
+    if (config->digests != 0)
+        program->hash_pool = sl_hash_pool_create(config->hash_threads);
+    bool is_up = open_listeners(program, options) && start_workers(program, options);
+    free(options);
+    return is_up ? 0 : EXIT_BAD_START;
+}
+
+static void say_started(const struct program *program)
+{
+    static const char *const durability[] = {"full: a 2xx survives power loss",
+                                             "data: a 2xx's bytes survive power loss",
+                                             "none: a 2xx survives a crash of sluice, not of the machine"};
+    const struct sl_config *config = &program->config;
+    char root[PATH_MAX];
+    printf("sluice %s\n", SLUICE_VERSION);
+    for (size_t i = 0; i < config->listeners.count; i++)
+        printf("  %-11s %s\n", i == 0 ? "listening" : "", program->urls[i]);
+    printf("  %-11s %s (%s)\n", "root", realpath(config->root, root) != NULL ? root : config->root,
+           sl_store_root_summary(program->root));
+    printf("  %-11s %s\n", "engine", program->engine_reason);
+    printf("  %-11s %s\n", "durability", durability[config->durability]);
+    if (strncmp(program->urls[0], "unix:", 5) == 0)
+        printf("  %-11s curl --unix-socket %s -T FILE http://localhost/\n", "try", program->urls[0] + 5);
+    else
+        printf("  %-11s curl -T FILE %s/\n", "try", program->urls[0]);
+    fflush(stdout);
+}
+
+/* ---- signals and the end ---- */
+
+static int block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of one upload, not the end of the program */
+    signal(SIGHUP, SIG_IGN); /* the log goes to stderr: there is nothing to reopen */
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static void wait_for_signal(int fd)
+{
+    struct signalfd_siginfo info;
+    while (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
+        ;
+    sl_log(SL_LOG_INFO, "stopping on signal %u: finishing what is in flight, for at most %u s", info.ssi_signo,
+           DRAIN_MS / 1000);
+}
+
+/* false: something did not come home, and was left to the kernel. */
+static bool stop_workers(struct program *program)
+{
+    bool are_home = true;
+    for (unsigned i = 0; i < program->worker_count; i++)
+        sl_worker_drain(program->workers[i]);
+    for (unsigned i = 0; i < program->worker_count; i++) {
+        bool is_home = sl_worker_join(program->workers[i], are_home ? DRAIN_MS : 0);
+        if (!is_home) {
+            sl_worker_abort(program->workers[i]);
+            is_home = sl_worker_join(program->workers[i], ABORT_MS);
+            sl_log(SL_LOG_WARN,
+                   is_home ? "uploads in flight were aborted" : "the disk does not answer; leaving anyway");
+        }
+        are_home = are_home && is_home;
+    }
+    return are_home;
+}
+
+static void dispose(struct program *program)
+{
+    sl_hash_pool_destroy(program->hash_pool);
+    for (unsigned i = 0; i < program->worker_count; i++)
+        sl_worker_destroy(program->workers[i]);
+    free(program->workers);
+    sl_store_root_close(program->root);
+    sl_config_dispose(&program->config);
+}
+
+int main(int argc, char *argv[], char *envp[])
+{
+    static struct program program;
+    char message[SL_CONFIG_MESSAGE_BYTES];
+    switch (sl_config_load(argc, argv, envp, &program.config, message, sizeof message)) {
+    case SL_CONFIG_HELP: sl_config_help(stdout); return 0;
+    case SL_CONFIG_VERSION: printf("sluice %s\n", SLUICE_VERSION); return 0;
+    case SL_CONFIG_BAD: return say_and_fail(message, EXIT_BAD_CONFIG);
+    case SL_CONFIG_OK: break;
+    }
+    int signal_fd = block_signals(); /* before any thread, so that all inherit the mask */
+    int status = start(&program);
+    if (status != 0)
+        return status;
+    sl_log_start(program.config.log_format, STDERR_FILENO);
+    say_started(&program);
+    wait_for_signal(signal_fd);
+    bool are_home = stop_workers(&program);
+    sl_log_stop();
+    if (!are_home)
+        return 1;
+    dispose(&program);
+    close(signal_fd);
+    return 0;
+}
