@@ -1,0 +1,49 @@
+/* What sl_load was asked to do. Read once at start, fixed afterwards. */
+#ifndef SLUICE_LOADTEST_LOAD_OPTIONS_H
+#define SLUICE_LOADTEST_LOAD_OPTIONS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define SL_LOAD_PATH_MAX   512
+#define SL_LOAD_RUN_ID_MAX 32
+
+enum sl_load_method { SL_LOAD_PUT, SL_LOAD_CHUNKED, SL_LOAD_MULTIPART, SL_LOAD_POST, SL_LOAD_GET };
+enum sl_load_cut { SL_LOAD_CUT_NEVER, SL_LOAD_CUT_RESET, SL_LOAD_CUT_HALF_CLOSE };
+enum sl_load_task { SL_LOAD_TASK_LOAD, SL_LOAD_TASK_PRINT_SHA256, SL_LOAD_TASK_HASH };
+
+struct sl_load_options {
+    enum sl_load_task task;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } target;
+    socklen_t target_bytes;
+    const char *host; /* as given: the Host field */
+    enum sl_load_method method;
+    uint64_t size; /* of one file */
+    unsigned files;
+    unsigned connections;
+    uint64_t requests;
+    uint64_t rate; /* bytes a second and connection, 0: as fast as it goes */
+    const char *path;
+    char run_id[SL_LOAD_RUN_ID_MAX + 1];
+    uint64_t seed;
+    const char *probe_path; /* NULL: no probe */
+    unsigned probe_interval_ms;
+    enum sl_load_cut cut;
+    bool cut_at_random;
+    uint64_t cut_after_bytes;
+    bool expect;
+    bool hold;
+    unsigned duration_s;
+};
+
+/* Reads the command line. Strings stay those of argv. false: one line on stderr has said what is wrong. --help prints
+ * to stdout and exits. */
+bool sl_load_options_read(struct sl_load_options *options, int argc, char **argv);
+
+#endif

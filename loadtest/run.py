@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+"""Runs load scenarios against sluice and against the raw baseline, and measures the server process.
+
+One JSON line per variant on stdout, a table on stderr. Everything runs on this machine, on 127.0.0.1, and ends by
+itself; data goes to a fresh directory below --dir and is removed. See README.md."""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from scenarios import DEFAULTS, GIB, SCENARIOS
+
+HERE = pathlib.Path(__file__).resolve().parent
+REPO = HERE.parent
+UNAVAILABLE = 77
+START_LIMIT_S = 15
+STOP_LIMIT_S = 30
+LOAD_LIMIT_S = 900
+
+
+class Unavailable(Exception):
+    """This machine cannot run the scenario: no io_uring, no room."""
+
+
+class Failed(Exception):
+    """A server or the generator did not do what it should."""
+
+
+class Server:
+    """A server under test: started in a directory of its own, watched through /proc, stopped by its pid."""
+
+    def __init__(self, command, directory):
+        self.log_path = directory / "log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory)
+        self.peak_anon_kib = 0
+        self.stopping = threading.Event()
+        try:
+            self.target = self._await_url()
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+        self.start_memory_kib = self._status("VmHWM")
+        self.watcher = threading.Thread(target=self._watch_memory)
+        self.watcher.start()
+
+    def _await_url(self):
+        end = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < end:
+            log = self.log_path.read_text(errors="replace")
+            found = re.search(r"http://(127\.0\.0\.1:\d+)", log)
+            if found:
+                return found[1]
+            status = self.process.poll()
+            if status == UNAVAILABLE:
+                raise Unavailable(log.strip())
+            if status is not None:
+                raise Failed(f"server ended with {status}: {log.strip()}")
+            time.sleep(0.02)
+        raise Failed("server printed no URL: " + self.log_path.read_text(errors="replace"))
+
+    def _status(self, field):
+        """A field of /proc/PID/status in KiB, 0 once the process is gone."""
+        try:
+            text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return 0
+        found = re.search(rf"^{field}:\s+(\d+)", text, re.M)
+        return int(found[1]) if found else 0
+
+    def _watch_memory(self):
+        while not self.stopping.wait(0.05):
+            self.peak_anon_kib = max(self.peak_anon_kib, self._status("RssAnon"))
+
+    def cpu_seconds(self):
+        """User and system time of all threads, ended ones and the kernel's io-wq helpers included."""
+        text = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_memory_kib(self):
+        return self._status("VmHWM")
+
+    def stop(self):
+        self.stopping.set()
+        self.watcher.join()
+        died = self.process.poll()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise Failed(f"server did not end within {STOP_LIMIT_S} s of SIGTERM")
+        if died is not None:
+            raise Failed(f"server died with {died}: " + self.log_path.read_text(errors="replace")[-2000:])
+
+
+def run_generator(options, arguments):
+    """sl_load's JSON. Its exit status 1 (some requests failed) is told by the numbers."""
+    command = [str(options.tools / "sl_load"), *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=LOAD_LIMIT_S)
+    if done.returncode not in (0, 1):
+        raise Failed(f"sl_load ended with {done.returncode}: {' '.join(command)}")
+    return json.loads(done.stdout)
+
+
+def server_command(options, variant, root):
+    if variant["server"] == "baseline":
+        return [str(options.tools / "sl_baseline"), str(root)]
+    command = [str(options.sluice), "--listen", "127.0.0.1:0", "--root", str(root), "--log-format", "text"]
+    for key, value in variant_config(options, variant).items():
+        command += [f"--{key}", value]
+    return command
+
+
+def variant_config(options, variant):
+    if variant["server"] != "sluice":
+        return {}
+    config = {**DEFAULTS, **variant.get("config", {})}
+    for override in ("engine", "durability"):
+        if getattr(options, override):
+            config[override] = getattr(options, override)
+    return config
+
+
+def stored_files(root):
+    """Finished files: those of the baseline lie in its root, those of sluice in ROOT/files."""
+    top = root / "files" if (root / "files").is_dir() else root
+    return [path for path in top.rglob("*") if path.is_file()]
+
+
+def check_stored(options, variant, root):
+    files = stored_files(root)
+    there = sum(path.stat().st_size for path in files)
+    if there != variant["stored"]:
+        raise Failed(f"{variant['stored']} bytes should be stored, {there} are")
+    if variant.get("verify") or options.verify:
+        size = files[0].stat().st_size
+        expected = run_generator(options, ["--print-sha256", "--size", str(size)])["sha256"]
+        for path in files:
+            with open(path, "rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                    raise Failed(f"{path.name} is not what was sent")
+
+
+def measure_alone(options, variant):
+    before = os.times()
+    report = run_generator(options, variant["load"])
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"seconds": report["seconds"], "mb_per_s": report["mb_per_s"], "cpu_s": round(cpu, 3)}
+
+
+def measure(options, variant, directory):
+    """One run: a fresh server, the load, the numbers."""
+    if variant["server"] is None:
+        return measure_alone(options, variant)
+    root = directory / "root"
+    root.mkdir()
+    server = Server(server_command(options, variant, root), directory)
+    try:
+        target = ["--target", server.target]
+        if "prepare" in variant and run_generator(options, target + variant["prepare"])["failures"]:
+            raise Failed("the upload before the measurement failed")
+        cpu = server.cpu_seconds()
+        report = run_generator(options, target + variant["load"])
+        numbers = {"cpu_s": round(server.cpu_seconds() - cpu, 3)}
+        numbers["peak_memory_mib"] = round(server.peak_memory_kib() / 1024, 1)
+        numbers["peak_anon_mib"] = round(server.peak_anon_kib / 1024, 1)
+        numbers["start_memory_mib"] = round(server.start_memory_kib / 1024, 1)
+    finally:
+        server.stop()
+    numbers.update(numbers_of(report))
+    if report["failures"]:
+        print(f"  failed requests: {report['errors']}, answers {report['statuses']}", file=sys.stderr)
+    else:
+        if report["bytes"] != variant.get("received", report["bytes"]):
+            raise Failed(f"{report['bytes']} bytes were received, {variant['received']} stored")
+        check_stored(options, variant, root)
+    return numbers
+
+
+def numbers_of(report):
+    latency = report["latency_ms"]
+    numbers = {key: report[key] for key in ("seconds", "mb_per_s", "requests_per_s", "failures")}
+    numbers.update(p50_ms=latency["p50"], p99_ms=latency["p99"], max_ms=latency["max"])
+    numbers["connections_max"] = report["connections_max"]
+    numbers["generator_cpu_s"] = report["generator"]["cpu_s"]
+    if "probe" in report:
+        probe = report["probe"]
+        numbers["probe_errors"] = probe["errors"]
+        numbers.update({f"probe_{key}_ms": probe["latency_ms"][key] for key in ("p50", "p99", "max")})
+        numbers["probe_own_delay_p99_ms"] = probe["own_delay_ms"]["p99"]
+    return numbers
+
+
+def run_scenario(options, name, work):
+    """All rounds of a scenario, its variants in turn, so that a change of the machine's mood meets each of them."""
+    scenario = SCENARIOS[name]
+    need = max(v["stored"] for v in scenario["variants"].values()) + GIB
+    free = shutil.disk_usage(work).free
+    if free < need:
+        raise Unavailable(f"{need >> 20} MiB of disk space needed, {free >> 20} free")
+    rounds = {variant: [] for variant in scenario["variants"]}
+    for number in range(options.rounds):
+        for label, variant in scenario["variants"].items():
+            directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-{label}-", dir=work))
+            try:
+                numbers = measure(options, variant, directory)
+            finally:
+                shutil.rmtree(directory)
+            rounds[label].append(numbers)
+            print(f"{name} {label} {number + 1}/{options.rounds}: {numbers.get('mb_per_s')} MB/s, "
+                  f"{numbers['cpu_s']} CPU s", file=sys.stderr)
+    return rounds
+
+
+def spread(values):
+    return {"min": min(values), "median": round(statistics.median(values), 3), "max": max(values)}
+
+
+def ratios(scenario, rounds, label):
+    """Each round against the reference of the same round; the median of that."""
+    reference = scenario.get("ratio_to")
+    if reference is None or reference == label:
+        return {}
+    result = {}
+    for key in ("mb_per_s", "cpu_s"):
+        pairs = [(a[key], b[key]) for a, b in zip(rounds[label], rounds[reference])]
+        if all(b > 0 for _, b in pairs):
+            result[key] = round(statistics.median(a / b for a, b in pairs), 3)
+    return {f"ratio_to_{reference}": result}
+
+
+def missed_bounds(scenario, numbers):
+    missed = []
+    for key, relation, bound in [("failures", "<", 1), *scenario.get("bounds", [])]:
+        assert relation == "<"
+        worst = max((n[key] for n in numbers if key in n), default=0)
+        if not worst < bound:
+            missed.append(f"{key} {worst} is not < {bound}")
+    return missed
+
+
+def machine(directory):
+    """What a number is worth nothing without."""
+    git = subprocess.run(["git", "-C", str(REPO), "describe", "--always", "--dirty", "--abbrev=12"],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    best, filesystem = "", "unknown"
+    for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+        _, point, kind = line.split()[:3]
+        if len(point) >= len(best) and (str(directory) + "/").startswith(point.rstrip("/") + "/"):
+            best, filesystem = point, kind
+    return {"commit": git.stdout.strip() or "none", "kernel": platform.release(), "cores": os.cpu_count(),
+            "filesystem": filesystem, "load_average": os.getloadavg()[0]}
+
+
+def report(options, name, rounds, facts):
+    """Prints the JSON lines; returns the rows of the table and the missed bounds."""
+    scenario, rows, missed = SCENARIOS[name], [], []
+    for label, numbers in rounds.items():
+        variant = scenario["variants"][label]
+        late = missed_bounds(scenario, numbers)
+        missed += [f"{name} {label}: {what}" for what in late]
+        line = {**facts, "scenario": name, "variant": label, "server": variant["server"],
+                "config": variant_config(options, variant), "load": " ".join(variant["load"]), "rounds": len(numbers),
+                "results": {key: spread([n[key] for n in numbers]) for key in numbers[0]},
+                **ratios(scenario, rounds, label), "missed": late}
+        print(json.dumps(line), flush=True)
+        rows.append((name, label, line))
+    return rows, missed
+
+
+def print_table(rows):
+    print(f"\n{'scenario':14} {'variant':11} {'MB/s':>8} {'req/s':>8} {'CPU s':>7} {'peak MiB':>9} {'p99 ms':>9} "
+          f"{'probe p99':>9}  ratio", file=sys.stderr)
+    for name, label, line in rows:
+        def number(key):
+            numbers = line["results"].get(key)
+            if numbers is None:
+                return "-"
+            return f"{numbers['min' if key == 'cpu_s' else 'median']:.2f}"
+        ratio = next((value for key, value in line.items() if key.startswith("ratio_to_")), "")
+        print(f"{name:14} {label:11} {number('mb_per_s'):>8} {number('requests_per_s'):>8} {number('cpu_s'):>7} "
+              f"{number('peak_memory_mib'):>9} {number('p99_ms'):>9} {number('probe_p99_ms'):>9}  {ratio}", file=sys.stderr)
+    print("medians; CPU s is the smallest", file=sys.stderr)
+
+
+def read_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="\n".join(f"{n:14} {s['about']}" for n, s in SCENARIOS.items()))
+    parser.add_argument("--scenario", default=",".join(n for n in SCENARIOS if n != "smoke"), metavar="NAME[,NAME]")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--dir", type=pathlib.Path, default=REPO / "build" / "loadtest-data",
+                        help="on the file system to be measured")
+    parser.add_argument("--tools", type=pathlib.Path, default=REPO / "build" / "release",
+                        help="where sl_load and sl_baseline are")
+    parser.add_argument("--sluice", type=pathlib.Path, default=REPO / "build" / "release" / "sluice")
+    parser.add_argument("--engine", choices=["auto", "io_uring", "threads"])
+    parser.add_argument("--durability", choices=["full", "data", "none"])
+    parser.add_argument("--verify", action="store_true", help="compare the digest of each stored file")
+    parser.add_argument("--assert", dest="check", action="store_true", help="fail when a stated bound is missed")
+    options = parser.parse_args()
+    options.scenarios = options.scenario.split(",")
+    unknown = [name for name in options.scenarios if name not in SCENARIOS]
+    if unknown or options.rounds < 1:
+        parser.error(f"unknown scenario: {', '.join(unknown)}" if unknown else "--rounds is at least 1")
+    for path in ("tools", "sluice", "dir"):
+        setattr(options, path, getattr(options, path).resolve())
+    return options
+
+
+def main():
+    options = read_options()
+    options.dir.mkdir(parents=True, exist_ok=True)
+    work = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=options.dir))
+    rows, missed = [], []
+    try:
+        facts = machine(work)
+        for name in options.scenarios:
+            more_rows, more_missed = report(options, name, run_scenario(options, name, work), facts)
+            rows += more_rows
+            missed += more_missed
+    except Unavailable as reason:
+        print(f"not possible here: {reason}", file=sys.stderr)
+        return UNAVAILABLE
+    except (Failed, OSError, subprocess.TimeoutExpired) as reason:
+        print(f"failed: {reason}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        try:
+            options.dir.rmdir()
+        except OSError:
+            pass  # somebody else's data is in it
+    print_table(rows)
+    for what in missed:
+        print(f"missed: {what}", file=sys.stderr)
+    return 1 if missed and options.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""The scenarios of run.py, as data. A scenario has variants that are run in turn (A B A B); a variant is a server and
+what sl_load does to it. `bounds` are checked by --assert: (metric, relation, value) of each measured variant, on the
+worst round. A request that fails is always a missed bound.
+
+server   "sluice", "baseline", or None: sl_load alone
+load     arguments of sl_load, besides --target
+config   options of sluice, over DEFAULTS
+prepare  arguments of an sl_load run that comes before the measured one
+stored   bytes on disk after one run: checked against free space, and against what really is there
+"""
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+DEFAULTS = {"engine": "auto", "durability": "none", "digest": "none", "buffer-memory": "128Mi"}
+BUFFER_MIB = 128
+
+BASELINE = {"server": "baseline", "load": ["--size", "1Gi"], "stored": GIB}
+SHA256 = {"digest": "sha-256"}
+
+
+def upload(method, size, *more, **rest):
+    return {"server": "sluice", "load": ["--method", method, "--size", size, *more], **rest}
+
+
+SCENARIOS = {
+    "put-1g": {
+        "about": "one upload of 1 GiB: what HTTP and its dialects cost over the bare socket to disk",
+        "variants": {
+            "baseline": BASELINE,
+            "put": upload("put", "1Gi", stored=GIB),
+            "multipart": upload("multipart", "1Gi", stored=GIB),
+            "chunked": upload("chunked", "1Gi", stored=GIB),
+        },
+        "ratio_to": "baseline",
+    },
+    "put-1g-sha256": {
+        "about": "one upload of 1 GiB with its SHA-256, beside SHA-256 alone",
+        "variants": {
+            "hash-alone": {"server": None, "load": ["--hash-only", "1Gi"], "stored": 0},
+            "put": upload("put", "1Gi", stored=GIB, config=SHA256),
+        },
+        "ratio_to": "hash-alone",
+    },
+    "probe-hashing": {
+        "about": "8 uploads of 256 MiB with SHA-256 at once, and a health check each 10 ms: does the loop block?",
+        "variants": {
+            "put": upload("put", "256Mi", "--connections", "8", "--probe", "/healthz", "--probe-interval", "10",
+                          stored=8 * 256 * MIB, config=SHA256),
+        },
+        "bounds": [("probe_p99_ms", "<", 5.0), ("probe_errors", "<", 1)],
+    },
+    "parallel-64": {
+        "about": "64 uploads of 32 MiB at once: memory stays within its configuration",
+        "variants": {"put": upload("put", "32Mi", "--connections", "64", stored=64 * 32 * MIB, config=SHA256)},
+        "bounds": [("peak_memory_mib", "<", BUFFER_MIB + 32)],
+    },
+    "slow-2000": {
+        "about": "2,000 clients at 1 kB/s for 20 s: what a slow client holds",
+        "variants": {
+            "put": upload("put", "20k", "--connections", "2000", "--rate", "1k", "--hold", "--probe", "/healthz",
+                          "--duration", "120", stored=2000 * 20000, config=SHA256),
+        },
+    },
+    "big-5g": {
+        "about": "one upload of 5 GiB: memory does not grow with the file",
+        "variants": {"put": upload("put", "5Gi", stored=5 * GIB)},
+        "bounds": [("peak_memory_mib", "<", BUFFER_MIB + 32)],
+    },
+    "small-4k": {
+        "about": "20,000 uploads of 4 KiB over 32 connections: what a request costs",
+        "variants": {
+            "put": upload("put", "4Ki", "--connections", "32", "--requests", "20000", stored=20000 * 4096),
+        },
+    },
+    "get-1g": {
+        "about": "one download of 1 GiB that was uploaded before",
+        "variants": {
+            "get": {
+                "server": "sluice",
+                "prepare": ["--size", "1Gi", "--run-id", "get"],
+                "load": ["--method", "get", "--path", "/files/load-get-0000000000.bin"],
+                "received": GIB,
+                "stored": GIB,
+            },
+        },
+    },
+    "smoke": {
+        "about": "the tools themselves: 16 MiB and an odd byte to the baseline, and the digest of what it stored",
+        "variants": {
+            "baseline": {"server": "baseline", "load": ["--size", "16777217", "--requests", "3"],
+                         "stored": 3 * 16777217, "verify": True},
+        },
+    },
+}
