@@ -6,6 +6,23 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ASAN 1
+#endif
+#endif
+
+#ifdef HAS_ASAN /* whoever touches a slab that is not his is caught in the act */
+#include <sanitizer/asan_interface.h>
+#define POISON(base, bytes)   ASAN_POISON_MEMORY_REGION((base), (bytes))
+#define UNPOISON(base, bytes) ASAN_UNPOISON_MEMORY_REGION((base), (bytes))
+#else
+#define POISON(base, bytes)   ((void)0)
+#define UNPOISON(base, bytes) ((void)0)
+#endif
+
 #define PIECES_MAX (SL_SLAB_REGION_BYTES / (16u << 10))
 
 struct region {
@@ -49,6 +66,7 @@ static void map_memory(struct sl_slab_pool *pool)
     /* Touched now, so that the promise of --buffer-memory is kept or broken at start, not under load. */
     for (size_t at = 0; at < bytes; at += SL_SLAB_BLOCK_BYTES)
         pool->memory[at] = 0;
+    POISON(pool->memory, bytes);
 }
 
 struct sl_slab_pool *sl_slab_pool_create(size_t bytes)
@@ -78,6 +96,7 @@ void sl_slab_pool_destroy(struct sl_slab_pool *pool)
     if (pool == NULL)
         return;
     assert(pool->in_use == 0 && pool->whole_count == pool->region_count);
+    UNPOISON(pool->memory, pool->region_count * SL_SLAB_REGION_BYTES);
     munmap(pool->mapping, pool->mapping_bytes);
     free(pool->regions);
     free(pool);
@@ -122,6 +141,7 @@ static struct sl_slab *take_piece(struct sl_slab_pool *pool, enum sl_slab_class 
     assert(slab->state == SL_SLAB_FREE && slab->references == 0);
     slab->state = SL_SLAB_FILLING;
     slab->references = 1;
+    UNPOISON(slab->base, slab->bytes);
     pool->regions[slab->region].pieces_used++;
     pool->in_use++;
     return slab;
@@ -181,7 +201,7 @@ static void rejoin(struct sl_slab_pool *pool, struct region *region, enum sl_sla
 {
     for (size_t i = 0; i < SL_SLAB_REGION_BYTES / sl_slab_class_bytes(class); i++)
         sl_link_unlink(&region->pieces[i].link);
-    sl_list_append(&pool->whole, &region->link);
+    sl_list_prepend(&pool->whole, &region->link);
     pool->whole_count++;
 }
 
@@ -193,10 +213,12 @@ void sl_slab_release(struct sl_slab *slab)
     struct sl_slab_pool *pool = slab->pool;
     struct region *region = &pool->regions[slab->region];
     slab->state = SL_SLAB_FREE;
+    POISON(slab->base, slab->bytes);
     assert(region->pieces_used > 0);
     region->pieces_used--;
     pool->in_use--;
-    sl_list_append(&pool->pieces[slab->class], &slab->link);
+    /* To the front: what was used last is what the caches still hold. */
+    sl_list_prepend(&pool->pieces[slab->class], &slab->link);
     if (region->pieces_used == 0)
         rejoin(pool, region, slab->class);
 }

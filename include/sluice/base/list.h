@@ -36,6 +36,11 @@ static inline void sl_list_append(struct sl_link *list, struct sl_link *link)
     list->prev = link;
 }
 
+static inline void sl_list_prepend(struct sl_link *list, struct sl_link *link)
+{
+    sl_list_append(list->next, link);
+}
+
 /* Unlinking twice is allowed. */
 static inline void sl_link_unlink(struct sl_link *link)
 {
