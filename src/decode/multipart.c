@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#include "delimiter.h"
 #include "token.h"
 
 enum state {
@@ -69,10 +70,6 @@ sl_err sl_multipart_init(struct sl_multipart *multipart, struct sl_bytes content
         return SL_BAD_TYPE;
     memcpy(m->delimiter, "\r\n--", 4);
     m->delimiter_len = 4 + len;
-
-    memset(m->skip, (int)m->delimiter_len, sizeof m->skip);
-    for (size_t i = 0; i < m->delimiter_len; i++)
-        m->skip[(unsigned char)m->delimiter[i]] = (uint8_t)(m->delimiter_len - 1 - i);
     return SL_OK;
 }
 
@@ -170,35 +167,34 @@ static sl_err look_at_text(struct sl_multipart *m, struct look *look)
     return SL_OK;
 }
 
-/* Horspool's search from `scanned` on. Returns where the delimiter starts or, if it was not found, the first place where
- * one could start that the window cuts off.
- *
- * A byte of a file is rarely one of the delimiter's, and then its whole length is skipped. The inner loop does only
- * that: its step is a constant, so the processor runs ahead of the loads instead of waiting for each. */
+/* The first place from `at` on where a delimiter could start that the window cuts off; `len` if there is none. */
+static size_t find_cut_off(const struct sl_multipart *m, const char *window, size_t at, size_t len)
+{
+    for (; at < len; at++) {
+        const char *cr = memchr(window + at, '\r', len - at);
+        if (cr == NULL)
+            return len;
+        at = (size_t)(cr - window);
+        if (memcmp(cr, m->delimiter, len - at) == 0)
+            return at;
+    }
+    return len;
+}
+
+/* Searches from `scanned` on. Returns where the delimiter starts or, if it was not found, up to where there is none.
+ * Linear, whatever is in the data: a candidate costs at most a comparison of the delimiter's length. */
 static size_t find_delimiter(const struct sl_multipart *m, const char *window, size_t len, bool *found_out)
 {
-    const size_t delimiter_len = m->delimiter_len;
-    const unsigned char *bytes = (const unsigned char *)window;
-    size_t last = m->scanned + delimiter_len - 1; /* where the last byte of the delimiter would be */
-    *found_out = false;
-    for (;;) {
-        size_t hop = delimiter_len;
-        while (last < len && (hop = m->skip[bytes[last]]) == delimiter_len)
-            last += delimiter_len;
-        if (last >= len)
-            break;
-        if (hop == 0) {
-            const char *start = window + last - (delimiter_len - 1);
-            /* The look at the CR saves most of the calls when the data is full of the delimiter's last byte. */
-            if (start[0] == '\r' && memcmp(start, m->delimiter, delimiter_len) == 0) {
-                *found_out = true;
-                break;
-            }
-            hop = 1;
-        }
-        last += hop;
+    size_t at = m->scanned;
+    size_t end = len < m->delimiter_len ? 0 : len - m->delimiter_len + 1; /* behind the last that fits as a whole */
+    while (at < end && (at = sl_delimiter_candidate(window, at, end)) < end) {
+        *found_out = memcmp(window + at, m->delimiter, m->delimiter_len) == 0;
+        if (*found_out)
+            return at;
+        at++;
     }
-    return last - (delimiter_len - 1);
+    *found_out = false;
+    return find_cut_off(m, window, at, len);
 }
 
 static bool is_blank(char c)

@@ -33,7 +33,6 @@ enum sl_multipart_event {
 struct sl_multipart {
     char delimiter[SL_MULTIPART_BOUNDARY_MAX + 5]; /* CRLF "--" boundary */
     size_t delimiter_len;
-    uint8_t skip[256]; /* how far the search may jump on a byte */
     unsigned state;
     size_t scanned; /* bytes of the window that need not be looked at again */
     size_t matched; /* bytes of the delimiter at the front of the window, while its line end is looked for */
