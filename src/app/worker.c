@@ -126,11 +126,12 @@ void sl_worker_abort(struct sl_worker *worker)
     sl_mailbox_post(&worker->mailbox, &worker->abort_mail);
 }
 
-/* Everything has come home: connections, buffers, files, operations. */
-static bool is_idle(const struct sl_worker *worker)
+/* Everything has come home: connections, buffers, files, operations, and the mail that tells of them. */
+static bool is_idle(struct sl_worker *worker)
 {
     return worker->http->connection_count == 0 && worker->intake.files == 0 &&
-           sl_slab_pool_stats(worker->slabs).slabs_in_use == 0 && sl_disk_inflight(worker->disk) == 0;
+           sl_slab_pool_stats(worker->slabs).slabs_in_use == 0 && sl_disk_inflight(worker->disk) == 0 &&
+           sl_mailbox_is_empty(&worker->mailbox);
 }
 
 /* ---- the thread ---- */

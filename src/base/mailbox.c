@@ -36,6 +36,14 @@ void sl_mailbox_post(struct sl_mailbox *box, struct sl_mail *mail)
     }
 }
 
+bool sl_mailbox_is_empty(struct sl_mailbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    bool is_empty = sl_list_is_empty(&box->queue);
+    pthread_mutex_unlock(&box->lock);
+    return is_empty;
+}
+
 void sl_mailbox_run(struct sl_mailbox *box)
 {
     uint64_t count;

@@ -33,6 +33,9 @@ void sl_mailbox_dispose(struct sl_mailbox *box);
 /* Any thread. mail: taken until on_arrival starts; on_arrival is set by the caller before. Cannot fail. */
 void sl_mailbox_post(struct sl_mailbox *box, struct sl_mail *mail);
 
+/* Any thread. false may be old news by the time it is read, unless nobody posts any more. */
+bool sl_mailbox_is_empty(struct sl_mailbox *box);
+
 /* Owner's thread. Runs what had arrived when it was called; what arrives meanwhile waits for the next turn. */
 void sl_mailbox_run(struct sl_mailbox *box);
 
