@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define SENDS_PER_TURN  4             /* of one connection, before the others have theirs */
 #define SLICE_NS        (SL_SEC / 10) /* a slow client sends ten times a second */
 #define READ_BYTES      (64u << 10)
 #define EXPECT_LIMIT_NS SL_SEC /* then the body goes without a 100, as curl does */
@@ -202,7 +203,7 @@ static void pump(struct sl_load_conn *conn, struct sl_load_run *run)
 {
     sl_load_wheel_remove(&run->wheel, &conn->timer);
     conn->state = SL_LOAD_CONN_SENDING;
-    for (unsigned i = 0; i < run->sends_per_turn; i++) {
+    for (unsigned i = 0; i < SENDS_PER_TURN; i++) {
         if (sl_load_cursor_is_at_end(conn->cursor, &run->shape)) {
             conn->state = SL_LOAD_CONN_REPLYING;
             return watch(conn, run, EPOLLIN);

@@ -1,4 +1,4 @@
-/* The loop: timers, new requests, the probe, then whatever epoll reports. Bounded by --duration in any case. */
+/* The loop: timers, new requests, then whatever epoll reports. Bounded by --duration in any case. */
 #include "load_run.h"
 
 #include "load_conn.h"
@@ -31,7 +31,7 @@ static bool raise_fd_limit(unsigned connections)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
-static void fire_timers(struct sl_load_run *run, struct sl_load_probe *probe, uint64_t now)
+static void fire_timers(struct sl_load_run *run, uint64_t now)
 {
     struct sl_link due;
     sl_list_init(&due);
@@ -39,7 +39,6 @@ static void fire_timers(struct sl_load_run *run, struct sl_load_probe *probe, ui
     for (struct sl_link *link; (link = sl_list_shift(&due)) != NULL;) {
         struct sl_load_timer *timer = SL_CONTAINER_OF(link, struct sl_load_timer, link);
         sl_load_conn_on_timer(SL_CONTAINER_OF(timer, struct sl_load_conn, timer), run);
-        sl_load_probe_turn(probe, run);
     }
 }
 
@@ -52,7 +51,7 @@ static void close_ready(struct sl_load_run *run)
 
 /* Begins the next request on each connection that has ended one. A connection that fails at once is back on the
  * list, but for the next turn: a dead server cannot keep us here. */
-static void start_ready(struct sl_load_run *run, struct sl_load_probe *probe)
+static void start_ready(struct sl_load_run *run)
 {
     struct sl_link ready;
     sl_list_init(&ready);
@@ -62,7 +61,6 @@ static void start_ready(struct sl_load_run *run, struct sl_load_probe *probe)
         if (link == NULL)
             break;
         sl_load_conn_start(SL_CONTAINER_OF(link, struct sl_load_conn, link), run);
-        sl_load_probe_turn(probe, run);
     }
     sl_list_move_all(&ready, &run->ready);
     sl_list_move_all(&run->ready, &ready);
@@ -83,36 +81,31 @@ static bool is_over(const struct sl_load_run *run)
     return run->active == 0 && run->issued == run->options->requests;
 }
 
-static struct timespec time_to_wait(const struct sl_load_run *run, const struct sl_load_probe *probe, uint64_t now,
-                                    uint64_t end)
+static struct timespec time_to_wait(const struct sl_load_run *run, uint64_t now, uint64_t end)
 {
     bool can_start =
         !sl_list_is_empty(&run->ready) && run->issued < run->options->requests && run->connecting < CONNECTING_MAX;
     uint64_t next = end;
     if (sl_load_wheel_next_ns(&run->wheel) < next)
         next = sl_load_wheel_next_ns(&run->wheel);
-    if (sl_load_probe_next_ns(probe) < next)
-        next = sl_load_probe_next_ns(probe);
     uint64_t wait = can_start || next <= now ? 0 : next - now;
     return (struct timespec){.tv_sec = (time_t)(wait / SL_SEC), .tv_nsec = (long)(wait % SL_SEC)};
 }
 
-static void loop(struct sl_load_run *run, struct sl_load_probe *probe, uint64_t end)
+static void loop(struct sl_load_run *run, uint64_t end)
 {
     struct epoll_event events[EVENTS_MAX];
     for (uint64_t now; (now = sl_clock_now_ns()) < end;) {
-        fire_timers(run, probe, now);
-        start_ready(run, probe);
+        fire_timers(run, now);
+        start_ready(run);
         release_held(run);
-        sl_load_probe_turn(probe, run);
         if (is_over(run))
             return;
-        struct timespec wait = time_to_wait(run, probe, now, end);
+        struct timespec wait = time_to_wait(run, now, end);
         int n = epoll_pwait2(run->epoll_fd, events, EVENTS_MAX, &wait, NULL);
         for (int i = 0; i < n; i++) {
             if (events[i].data.ptr != NULL)
                 sl_load_conn_on_events(events[i].data.ptr, run, events[i].events);
-            sl_load_probe_turn(probe, run);
         }
     }
 }
@@ -128,7 +121,6 @@ bool sl_load_run_all(const struct sl_load_options *options, const struct sl_load
     if (run == NULL || conns == NULL)
         abort();
     run->options = options;
-    run->sends_per_turn = options->probe_path != NULL ? 1 : 4;
     run->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (run->epoll_fd < 0)
         abort();
@@ -138,16 +130,16 @@ bool sl_load_run_all(const struct sl_load_options *options, const struct sl_load
     sl_list_init(&run->held);
     for (unsigned i = 0; i < count; i++)
         sl_load_conn_init(&conns[i], run);
-    struct sl_load_probe probe;
-    sl_load_probe_init(&probe, run);
 
     /* The kernel may else wake us 50 us late, to save power, and the probe would pay for it. */
     prctl(PR_SET_TIMERSLACK, 1);
+    struct sl_load_probe probe;
+    sl_load_probe_start(&probe, options);
     uint64_t start = sl_clock_now_ns();
-    loop(run, &probe, start + options->duration_s * SL_SEC);
+    loop(run, start + options->duration_s * SL_SEC);
     run->stats.elapsed_ns = sl_clock_now_ns() - start;
 
-    sl_load_probe_stop(&probe, run);
+    sl_load_probe_stop(&probe, &run->stats);
     for (unsigned i = 0; i < count; i++)
         sl_load_conn_stop(&conns[i], run);
     run->stats.errors[SL_LOAD_ERROR_UNFINISHED] += options->requests - run->issued;

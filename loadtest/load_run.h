@@ -10,14 +10,12 @@
 #include "sluice/base/list.h"
 
 struct sl_load_conn;
-struct sl_load_probe;
 
 struct sl_load_run {
     /* fixed after init */
     const struct sl_load_options *options;
     struct sl_load_shape shape;
     int epoll_fd;
-    unsigned sends_per_turn; /* of one connection, before the others and the probe have theirs */
     /* changing */
     struct sl_load_stats stats;
     struct sl_load_wheel wheel;
