@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -26,9 +27,18 @@ struct sl_listener {
 static int open_unix(const struct sockaddr *address, socklen_t len)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, address, len) != 0 && errno == ECONNREFUSED)
-        (void)unlink(((const struct sockaddr_un *)address)->sun_path); /* left by one that died: nobody answers */
+    const char *path = ((const struct sockaddr_un *)address)->sun_path;
+    struct stat stat;
+    bool is_dead = fd >= 0 && connect(fd, address, len) != 0 && errno == ECONNREFUSED;
+    if (is_dead && lstat(path, &stat) == 0 && S_ISSOCK(stat.st_mode))
+        (void)unlink(path); /* left by one that died */
     return fd;
+}
+
+static void share_port(int fd)
+{
+    int on = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
 }
 
 static int open_tcp(const struct sockaddr *address)
@@ -37,7 +47,6 @@ static int open_tcp(const struct sockaddr *address)
     if (fd < 0)
         return -1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (address->sa_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     /* No handshake wakes the loop before there is something to read. */
@@ -45,11 +54,20 @@ static int open_tcp(const struct sockaddr *address)
     return fd;
 }
 
-/* -1 with errno set, and nothing open. */
-static int open_one(const struct sockaddr *address, socklen_t len)
+/* -1 with errno set, and nothing open. The first socket of an address is bound as the only one and shares its port only
+ * then: a second sluice on it must fail, not get every other connection. */
+static int open_one(const struct sockaddr *address, socklen_t len, bool is_first)
 {
-    int fd = address->sa_family == AF_UNIX ? open_unix(address, len) : open_tcp(address);
-    if (fd < 0 || (bind(fd, address, len) == 0 && listen(fd, BACKLOG) == 0))
+    bool is_tcp = address->sa_family != AF_UNIX;
+    int fd = is_tcp ? open_tcp(address) : open_unix(address, len);
+    if (fd < 0)
+        return -1;
+    if (is_tcp && !is_first)
+        share_port(fd);
+    bool is_bound = bind(fd, address, len) == 0;
+    if (is_bound && is_tcp && is_first)
+        share_port(fd);
+    if (is_bound && listen(fd, BACKLOG) == 0)
         return fd;
     int sys_errno = errno;
     close(fd);
@@ -82,7 +100,7 @@ static bool open_more(const struct sockaddr_storage *bound, socklen_t len, unsig
 {
     for (unsigned i = 1; i < count; i++) {
         fds[i] = bound->ss_family == AF_UNIX ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0)
-                                             : open_one((const struct sockaddr *)bound, len);
+                                             : open_one((const struct sockaddr *)bound, len, false);
         if (fds[i] >= 0)
             continue;
         int sys_errno = errno;
@@ -100,7 +118,7 @@ sl_err sl_listener_open(const struct sockaddr *address, socklen_t len, unsigned 
     assert(count > 0 && len <= sizeof(struct sockaddr_storage));
     struct sockaddr_storage bound = {0};
     memcpy(&bound, address, len);
-    fds_out[0] = open_one(address, len);
+    fds_out[0] = open_one(address, len, true);
     bool is_any6 =
         address->sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)address)->sin6_addr);
     if (fds_out[0] < 0 && errno == EAFNOSUPPORT && is_any6) {

@@ -12,21 +12,21 @@ struct sl_transport {
     void *owner;
     sl_transport_readable_cb on_readable;
     sl_transport_written_cb on_written;
-    bool is_reading;
+    bool is_reading, is_unix, is_reset_on_close;
     char peer_text[INET6_ADDRSTRLEN];
 };
 
 static void put_peer_text(struct sl_transport *transport)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     /* Asked now, for h2o keeps the answer: the log still wants it when the peer is gone. */
     h2o_socket_getpeername(transport->socket, (struct sockaddr *)&address);
     if (address.ss_family == AF_INET)
         inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, transport->peer_text, INET6_ADDRSTRLEN);
     else if (address.ss_family == AF_INET6)
         inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&address)->sin6_addr, transport->peer_text, INET6_ADDRSTRLEN);
-    else
-        snprintf(transport->peer_text, sizeof transport->peer_text, "unix");
+    else /* a peer that has reset already has no address */
+        snprintf(transport->peer_text, INET6_ADDRSTRLEN, "%s", transport->is_unix ? "unix" : "unknown");
 }
 
 struct sl_transport *sl_transport_create(h2o_socket_t *socket)
@@ -37,6 +37,10 @@ struct sl_transport *sl_transport_create(h2o_socket_t *socket)
     transport->socket = socket;
     socket->data = transport;
     h2o_socket_dont_read(socket, 1);
+    int domain = AF_UNSPEC;
+    socklen_t len = sizeof domain;
+    (void)getsockopt(h2o_socket_get_fd(socket), SOL_SOCKET, SO_DOMAIN, &domain, &len);
+    transport->is_unix = domain == AF_UNIX;
     put_peer_text(transport);
     return transport;
 }
@@ -71,8 +75,7 @@ enum sl_read sl_transport_discard(struct sl_transport *transport, size_t len, si
 {
     /* MSG_TRUNC discards on TCP; a unix socket would copy, so it gets a place to copy to. */
     static _Thread_local char waste[16384];
-    bool is_unix = transport->peer_text[0] == 'u';
-    if (!is_unix)
+    if (!transport->is_unix)
         return receive(transport, NULL, len, MSG_TRUNC, n_out);
     return receive(transport, waste, len < sizeof waste ? len : sizeof waste, 0, n_out);
 }
@@ -117,11 +120,6 @@ void sl_transport_write(struct sl_transport *transport, const h2o_iovec_t *piece
     h2o_socket_write(transport->socket, (h2o_iovec_t *)pieces, count, on_written);
 }
 
-bool sl_transport_is_writing(const struct sl_transport *transport)
-{
-    return transport->on_written != NULL;
-}
-
 void sl_transport_shutdown_write(struct sl_transport *transport)
 {
     assert(transport->on_written == NULL);
@@ -130,22 +128,17 @@ void sl_transport_shutdown_write(struct sl_transport *transport)
 
 void sl_transport_close(struct sl_transport *transport)
 {
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    if (transport->is_reset_on_close)
+        (void)setsockopt(h2o_socket_get_fd(transport->socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     sl_transport_read_stop(transport);
     h2o_socket_close(transport->socket);
     free(transport);
 }
 
-void sl_transport_close_reset(struct sl_transport *transport)
+void sl_transport_reset_on_close(struct sl_transport *transport)
 {
-    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-    (void)setsockopt(h2o_socket_get_fd(transport->socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    sl_transport_close(transport);
-}
-
-const char *sl_transport_scheme(const struct sl_transport *transport)
-{
-    (void)transport;
-    return "http";
+    transport->is_reset_on_close = true;
 }
 
 socklen_t sl_transport_peer(struct sl_transport *transport, struct sockaddr *address_out)

@@ -33,11 +33,10 @@ enum sl_read sl_transport_discard(struct sl_transport *transport, size_t len, si
 void sl_transport_read_start(struct sl_transport *transport, sl_transport_readable_cb on_readable);
 void sl_transport_read_stop(struct sl_transport *transport);
 
-/* Writes all of `pieces`. One write at a time. pieces' memory: lent until on_written, which runs once, in a later turn,
- * unless the transport is closed before. The array itself is lent for the call only. */
+/* Writes all of `pieces`. One write at a time. pieces' memory: lent until on_written, which runs once, never inside
+ * this call, unless the transport is closed before. The array itself is lent for the call only. */
 void sl_transport_write(struct sl_transport *transport, const h2o_iovec_t *pieces, size_t count,
                         sl_transport_written_cb on_written);
-bool sl_transport_is_writing(const struct sl_transport *transport);
 
 /* No more will be written; the peer sees the end. Not while a write is under way. */
 void sl_transport_shutdown_write(struct sl_transport *transport);
@@ -45,15 +44,12 @@ void sl_transport_shutdown_write(struct sl_transport *transport);
 /* Closes at once; no callback comes any more. The transport is gone. */
 void sl_transport_close(struct sl_transport *transport);
 
-/* Close resets the connection instead of ending it properly: for peers that are not worth a goodbye. */
-void sl_transport_close_reset(struct sl_transport *transport);
-
-/* "http" or "https"; static. */
-const char *sl_transport_scheme(const struct sl_transport *transport);
+/* Close will reset the connection instead of ending it properly: for a peer that does not read. */
+void sl_transport_reset_on_close(struct sl_transport *transport);
 
 socklen_t sl_transport_peer(struct sl_transport *transport, struct sockaddr *address_out);
 socklen_t sl_transport_local(struct sl_transport *transport, struct sockaddr *address_out);
-/* "192.0.2.1", "2001:db8::1" or "unix"; lives as long as the transport. */
+/* "192.0.2.1", "2001:db8::1", "unix", or "unknown" for one that was gone at once; lives as long as the transport. */
 const char *sl_transport_peer_text(const struct sl_transport *transport);
 
 #endif
