@@ -204,6 +204,8 @@ static bool is_ipv6(struct sl_bytes s)
 static bool is_host(struct sl_bytes s)
 {
     size_t i = 0;
+    if (s.len > SL_H1_HOST_BYTES_MAX)
+        return false;
     if (s.len > 0 && s.base[0] == '[') {
         const char *end = memchr(s.base, ']', s.len);
         if (end == NULL || !is_ipv6((struct sl_bytes){s.base + 1, (size_t)(end - s.base) - 1}))

@@ -95,7 +95,7 @@ static void send_json(struct sl_request *request, int status, const char *type, 
 struct sl_bytes sl_reply_url(struct sl_request *request, const struct sl_path *path)
 {
     const struct sl_http_options *options = &request->http->options;
-    h2o_iovec_t host = request->h2o.input.authority;
+    struct sl_bytes host = request->host;
     size_t room = strlen(options->public_url) + host.len + strlen(options->base_path) + 3 * path->len + 16;
     struct sl_text text;
     sl_text_init(&text, h2o_mem_alloc_pool(&request->h2o.pool, room), room);
@@ -105,7 +105,7 @@ struct sl_bytes sl_reply_url(struct sl_request *request, const struct sl_path *p
         sl_text_put(&text,
                     (struct sl_bytes){request->h2o.input.scheme->name.base, request->h2o.input.scheme->name.len});
         sl_text_put(&text, SL_BYTES("://"));
-        sl_text_put(&text, (struct sl_bytes){host.base, host.len});
+        sl_text_put(&text, host);
     } /* else a relative reference: HTTP/1.0 without Host */
     sl_text_put(&text, sl_bytes_of(options->base_path));
     sl_path_encode(&text, (struct sl_bytes){path->text, path->len});

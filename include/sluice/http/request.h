@@ -51,6 +51,7 @@ struct sl_request {
     uint64_t begun_ns;
     struct sl_sink *sink;
     h2o_timeout_entry_t resume_entry;
+    struct sl_bytes host;        /* as the client sent it; empty if HTTP/1.0 sent none */
     struct sl_bytes path, query; /* of the target, raw; without '?' */
     struct sl_bytes id;          /* the client's X-Request-Id or one of ours; in the pool */
     struct sl_bytes peer;

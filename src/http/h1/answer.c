@@ -2,16 +2,13 @@
  * when the last one is out. */
 #include "h1.h"
 
-#include "sluice/base/clock.h"
-
 #include <assert.h>
-#include <stdio.h>
-
-static void write_pieces(struct sl_h1 *conn, const h2o_iovec_t *pieces, size_t count, h2o_send_state_t state);
 
 static void on_write_timeout(h2o_timeout_entry_t *entry)
 {
-    sl_h1_close(SL_CONTAINER_OF(entry, struct sl_h1, timer), SL_CLIENT_GONE);
+    struct sl_h1 *conn = SL_CONTAINER_OF(entry, struct sl_h1, timer);
+    sl_transport_reset_on_close(conn->transport); /* what it did not read need not wait in the kernel */
+    sl_h1_close(conn, SL_CLIENT_GONE);
 }
 
 /* ---- the head ---- */
@@ -55,8 +52,7 @@ static h2o_iovec_t make_head(struct sl_h1 *conn)
 /* An answer that comes before the body was read: can the connection be kept? */
 static void decide_persistence(struct sl_h1 *conn)
 {
-    bool is_unread = !conn->request.is_body_complete;
-    if (is_unread && (conn->expects_continue || conn->is_chunked || conn->left > ((uint64_t)64 << 10)))
+    if (!conn->request.is_body_complete && !sl_h1_can_drain(conn))
         conn->request.h2o.http1_is_persistent = 0;
     if (conn->http->is_draining || conn->has_peer_ended)
         conn->request.h2o.http1_is_persistent = 0;
@@ -87,7 +83,6 @@ static void on_last_written(void *owner, sl_err err)
 static void write_pieces(struct sl_h1 *conn, const h2o_iovec_t *pieces, size_t count, h2o_send_state_t state)
 {
     bool is_last = state != H2O_SEND_STATE_IN_PROGRESS;
-    sl_h1_set_timer(conn, &conn->http->write_timeout, on_write_timeout);
     sl_transport_write(conn->transport, pieces, count, is_last ? on_last_written : on_more_written);
 }
 
@@ -103,6 +98,7 @@ static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size
         conn->is_head_sent = true;
         conn->request.is_response_started = true;
         conn->phase = SL_H1_ANSWER;
+        sl_transport_read_stop(conn->transport);
         decide_persistence(conn);
         pieces[used++] = make_head(conn);
     }
@@ -113,6 +109,7 @@ static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size
         }
     if (used == 0) /* a last call without bytes: the write is still what ends the answer in a later turn */
         pieces[used++] = h2o_iovec_init(H2O_STRLIT(""));
+    sl_h1_set_timer(conn, &conn->http->write_timeout, on_write_timeout);
     if (conn->is_continue_inflight) {
         conn->held.pieces = pieces;
         conn->held.count = used;

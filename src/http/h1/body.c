@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-#define READ_BUDGET_BYTES ((size_t)4 << 20) /* a wake-up; then other connections have their turn */
+#define READ_BUDGET_BYTES ((size_t)1 << 20) /* a wake-up; then other connections have their turn */
 #define RATE_GRACE_NS     (30 * SL_SEC)
 #define LINGER_BYTES_MAX  ((uint64_t)256 << 20) /* what a refused upload may still send before it is cut off */
 
@@ -139,10 +139,9 @@ static void pump(struct sl_h1 *conn)
     }
     if (err != SL_OK && err != SL_AGAIN)
         body_is_broken(conn, err);
-    else if (request->sink == NULL) { /* the sink was discarded: an answer is on its way */
-        sl_h1_set_timer(conn, NULL, NULL);
-        sl_transport_read_stop(conn->transport);
-    } else if (request->is_body_complete)
+    else if (request->sink == NULL)
+        return; /* an answer has begun; timer and reading are its business now */
+    else if (request->is_body_complete)
         body_is_over(conn);
     else
         wait_for_client(conn);
@@ -222,18 +221,13 @@ static void on_linger_readable(void *owner)
 {
     struct sl_h1 *conn = owner;
     size_t n, budget = READ_BUDGET_BYTES;
-    while (budget > 0) {
-        enum sl_read read = sl_transport_discard(conn->transport, budget, &n);
-        if (read == SL_READ_LATER)
-            return;
-        if (read != SL_READ_BYTES) {
-            sl_h1_close(conn, SL_OK);
-            return;
-        }
+    enum sl_read read = SL_READ_BYTES;
+    while (budget > 0 && (read = sl_transport_discard(conn->transport, budget, &n)) == SL_READ_BYTES) {
         conn->dropped += n;
         budget -= n < budget ? n : budget;
     }
-    if (conn->dropped > LINGER_BYTES_MAX)
+    bool is_over = read == SL_READ_END || read == SL_READ_BROKEN;
+    if (is_over || conn->dropped > LINGER_BYTES_MAX)
         sl_h1_close(conn, SL_OK);
 }
 

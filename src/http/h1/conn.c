@@ -10,8 +10,6 @@
 
 #define KEPT_DRAIN_BYTES_MAX ((uint64_t)64 << 10) /* a rest that is cheaper to read than a new connection */
 
-static void read_head(struct sl_h1 *conn);
-
 void sl_h1_set_timer(struct sl_h1 *conn, h2o_timeout_t *timeout, h2o_timeout_cb on_timeout)
 {
     h2o_timeout_unlink(&conn->timer);
@@ -63,7 +61,7 @@ static void init_request(struct sl_h1 *conn)
     conn->scan = (struct sl_h1_scan){0};
     conn->chunked = (struct sl_chunked){0};
     conn->left = conn->waited_ns = conn->dropped = 0;
-    conn->is_chunked = conn->expects_continue = conn->is_paused = false;
+    conn->is_chunked = conn->expects_continue = conn->is_paused = conn->is_head_timed = false;
     sl_h1_init_answer(conn);
 }
 
@@ -115,6 +113,7 @@ static void fill_request(struct sl_h1 *conn, const struct sl_h1_head *head)
     h2o->input.method = to_iovec(head->method);
     h2o->input.path = to_iovec(head->target);
     h2o->input.authority = to_iovec(head->host);
+    conn->request.host = head->host;
     h2o->input.scheme = &H2O_URL_SCHEME_HTTP;
     h2o->http1_is_persistent = head->is_persistent && !conn->http->is_draining;
     h2o_vector_reserve(&h2o->pool, &h2o->headers, head->header_count);
@@ -127,23 +126,25 @@ static void fill_request(struct sl_h1 *conn, const struct sl_h1_head *head)
     conn->request.is_body_complete = !head->is_chunked && head->content_length == 0;
 }
 
-static void move_span(struct sl_bytes *span, const char *from, const char *to)
+/* A span the parser made up (a target that was left out) is static and stays. */
+static void move_span(struct sl_bytes *span, const char *from, size_t len, const char *to)
 {
-    if (span->base != NULL)
+    if (span->base >= from && span->base < from + len)
         span->base = to + (span->base - from);
 }
 
 /* Copies the head into the request's pool, once, so that every string of it lives as long as the request. */
 static void take_head(struct sl_h1 *conn, struct sl_h1_head *head)
 {
+    const char *from = conn->spare;
     char *copy = h2o_mem_alloc_pool(&conn->request.h2o.pool, head->bytes);
-    memcpy(copy, conn->spare, head->bytes);
-    move_span(&head->method, conn->spare, copy);
-    move_span(&head->target, conn->spare, copy);
-    move_span(&head->host, conn->spare, copy);
+    memcpy(copy, from, head->bytes);
+    move_span(&head->method, from, head->bytes, copy);
+    move_span(&head->target, from, head->bytes, copy);
+    move_span(&head->host, from, head->bytes, copy);
     for (size_t i = 0; i < head->header_count; i++) {
-        move_span(&head->headers[i].name, conn->spare, copy);
-        move_span(&head->headers[i].value, conn->spare, copy);
+        move_span(&head->headers[i].name, from, head->bytes, copy);
+        move_span(&head->headers[i].value, from, head->bytes, copy);
     }
     sl_h1_use_spare(conn, head->bytes);
     fill_request(conn, head);
@@ -156,8 +157,8 @@ static void refuse_head(struct sl_h1 *conn, sl_err err)
     h2o->input.method = h2o_iovec_init(H2O_STRLIT("-"));
     h2o->input.path = h2o_iovec_init(H2O_STRLIT("-"));
     h2o->method = h2o->input.method;
+    h2o->pathconf = &conn->h2o.hosts[0]->fallback_path; /* h2o looks there for filters; no route was asked */
     conn->phase = SL_H1_BODY;
-    conn->left = UINT64_MAX; /* nobody knows what follows: it is never read as a request */
     sl_request_begin(&conn->request, conn->http, sl_transport_peer_text(conn->transport));
     sl_h1_fail(conn, err);
 }
@@ -197,10 +198,11 @@ static void on_head_timeout(h2o_timeout_entry_t *entry)
 static void on_head_readable(void *owner)
 {
     struct sl_h1 *conn = owner;
-    if (conn->spare == NULL) {
+    if (conn->spare == NULL)
         conn->spare = h2o_mem_alloc(SL_H1_SPARE_BYTES);
+    if (!conn->is_head_timed) /* from its first byte on, however it is dripped */
         sl_h1_set_timer(conn, &conn->http->head_timeout, on_head_timeout);
-    }
+    conn->is_head_timed = true;
     size_t n;
     switch (
         sl_transport_read(conn->transport, conn->spare + conn->spare_len, SL_H1_SPARE_BYTES - conn->spare_len, &n)) {
@@ -220,8 +222,9 @@ static void on_head_readable(void *owner)
 static void read_head(struct sl_h1 *conn)
 {
     conn->phase = SL_H1_HEAD;
-    bool is_kept = conn->spare_len == 0;
-    sl_h1_set_timer(conn, is_kept ? &conn->http->keep_alive_timeout : &conn->http->head_timeout, on_head_timeout);
+    conn->is_head_timed = conn->spare_len > 0;
+    sl_h1_set_timer(conn, conn->is_head_timed ? &conn->http->head_timeout : &conn->http->keep_alive_timeout,
+                    on_head_timeout);
     sl_transport_read_start(conn->transport, on_head_readable);
     if (conn->spare_len > 0)
         parse_head(conn);
@@ -229,9 +232,9 @@ static void read_head(struct sl_h1 *conn)
 
 /* ---- after an answer ---- */
 
-static bool can_drain(const struct sl_h1 *conn)
+bool sl_h1_can_drain(const struct sl_h1 *conn)
 {
-    return conn->request.h2o.http1_is_persistent && !conn->is_chunked && conn->left <= KEPT_DRAIN_BYTES_MAX;
+    return !conn->expects_continue && !conn->is_chunked && conn->left <= KEPT_DRAIN_BYTES_MAX;
 }
 
 void sl_h1_after_answer(struct sl_h1 *conn)
@@ -240,12 +243,12 @@ void sl_h1_after_answer(struct sl_h1 *conn)
         end_request(conn);
         init_request(conn);
         read_head(conn);
-    } else if (conn->has_peer_ended || (conn->request.is_body_complete && conn->spare_len == 0)) {
+    } else if (conn->has_peer_ended) {
         sl_h1_close(conn, SL_OK);
-    } else if (!conn->request.is_body_complete && can_drain(conn)) {
+    } else if (conn->request.h2o.http1_is_persistent && !conn->request.is_body_complete) {
         sl_h1_drain_body(conn);
     } else {
-        sl_h1_linger(conn);
+        sl_h1_linger(conn); /* also after a whole body: what lies unread would turn the close into a reset */
     }
 }
 
@@ -292,7 +295,7 @@ void sl_http_accept(struct sl_http *http, h2o_socket_t *socket)
     sl_transport_read_start(conn->transport, on_head_readable);
 }
 
-/* Walks the connections in a way that allows each to close itself. */
+/* Walks the connections in a way that allows each to close itself, but no other. */
 static void for_each(struct sl_http *http, void (*visit)(struct sl_h1 *conn))
 {
     struct sl_link *next;

@@ -4,7 +4,7 @@
  *   HEAD -> BODY -> ANSWER -> HEAD ... -> LINGER -> gone
  *
  * HEAD: reading a request head. BODY: a handler has the request and its body may flow. ANSWER: the answer is being
- * written; body bytes still to come wait. DRAIN: the answer is out, a short rest of the body is read and dropped so that
+ * written, and nothing is read. DRAIN: the answer is out, a short rest of the body is read and dropped so that
  * the connection can be kept. LINGER: nothing more is said; what still comes is dropped for a while, lest a reset eat the
  * answer. */
 #ifndef SLUICE_HTTP_H1_H1_H
@@ -34,8 +34,9 @@ struct sl_h1 {
     struct sl_chunked chunked;
     uint64_t left; /* body bytes still to come, if not chunked */
     bool is_chunked, expects_continue, has_peer_ended, is_paused;
+    bool is_head_timed;                   /* a byte of the head has come */
     uint64_t waiting_since_ns, waited_ns; /* for the minimum rate: only waiting for the client counts */
-    uint64_t dropped;                     /* DRAIN, LINGER */
+    uint64_t dropped;                     /* LINGER */
 
     h2o_ostream_t final;
     bool is_continue_inflight, is_head_sent;
@@ -51,6 +52,8 @@ struct sl_h1 {
 /* conn.c */
 void sl_h1_set_timer(struct sl_h1 *conn, h2o_timeout_t *timeout, h2o_timeout_cb on_timeout);
 void sl_h1_close(struct sl_h1 *conn, sl_err why);
+/* An answer before the body was read: is the rest of it cheap enough to be read, so that the connection can be kept? */
+bool sl_h1_can_drain(const struct sl_h1 *conn);
 /* The answer is out: next request, drain, linger or close. */
 void sl_h1_after_answer(struct sl_h1 *conn);
 /* Answers with the problem `err` and closes; the sink, if any, is aborted. Closes at once if an answer had begun. */
