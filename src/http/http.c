@@ -22,6 +22,7 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
     http->ctx = ctx;
     http->id_state = sl_clock_wall_ns() ^ (uint64_t)(uintptr_t)http;
     sl_list_init(&http->connections);
+    sl_list_init(&http->download_line);
     h2o_config_init(&http->config);
     sl_routes_register(h2o_config_register_host(&http->config, h2o_iovec_init(H2O_STRLIT("default")), 65535));
     h2o_context_init(&http->context, loop, &http->config);

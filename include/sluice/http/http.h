@@ -11,7 +11,6 @@ struct sl_http_options {
     const char *public_url; /* "" : from Host */
     uint64_t head_timeout_ms, body_timeout_ms;
     uint64_t min_rate_bytes_s; /* 0: off */
-    unsigned connections_max;
 };
 
 struct sl_http {
@@ -24,6 +23,9 @@ struct sl_http {
     /* loop thread */
     struct sl_link connections;
     unsigned connection_count;
+    size_t text_bytes;            /* of forms' text fields */
+    unsigned download_slabs;      /* held by downloads, which must leave buffers for uploads */
+    struct sl_link download_line; /* downloads that wait for one */
     bool is_draining;
     uint64_t id_state; /* of the request ids we make */
     void (*on_connection_closed)(void *ctx);

@@ -3,6 +3,7 @@
  *
  * Nothing of a form becomes visible before its last byte has come: each file is staged, and all are committed at the end.
  * A commit that fails leaves the others as they are; the problem then tells which were stored. */
+#include "fields.h"
 #include "handler.h"
 
 #include "sluice/base/clock.h"
@@ -12,7 +13,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define FIELDS_BYTES_MAX     ((size_t)1 << 20) /* all text of one form */
 #define COMMITS_INFLIGHT_MAX 16u
 
 enum part_kind { PART_NONE, PART_FILE, PART_FIELD, PART_EMPTY /* a file input nobody chose a file for */ };
@@ -31,11 +31,8 @@ struct form {
     struct sl_multipart multipart;
     enum part_kind part;
     struct sl_link files;
-    struct form_file *receiving; /* the file under way, or NULL */
-    struct sl_field *fields;     /* name and value are ours, one block each */
-    size_t field_count, field_bytes, value_bytes;
-    char *value; /* of the field under way */
-    unsigned file_count, staged, committing, done;
+    struct sl_fields *fields; /* the request's */
+    unsigned file_count, staged, committing;
     sl_err commit_err;
     bool has_started, is_opening, is_ended, is_body_over, has_pipeline, is_over;
 };
@@ -56,13 +53,8 @@ static void free_file(struct form_file *file)
 
 static void free_if_over(struct form *form)
 {
-    if (form->request != NULL || form->has_pipeline || !sl_list_is_empty(&form->files))
-        return;
-    for (size_t i = 0; i < form->field_count; i++)
-        free((char *)form->fields[i].name.base);
-    free(form->fields);
-    free(form->value);
-    free(form);
+    if (form->request == NULL && !form->has_pipeline && sl_list_is_empty(&form->files))
+        free(form);
 }
 
 static void on_pipeline_closed(struct sl_pipeline *pipeline, void *ctx)
@@ -106,7 +98,6 @@ static void on_file_change(struct sl_session *session, void *ctx)
     switch (session->state) {
     case SL_SESSION_RECEIVING:
         form->is_opening = false;
-        form->receiving = file;
         sl_pipeline_begin_file(&form->pipeline, session);
         go_on(form);
         return;
@@ -116,7 +107,6 @@ static void on_file_change(struct sl_session *session, void *ctx)
         return;
     case SL_SESSION_DONE:
         form->committing--;
-        form->done++;
         commit_some(form);
         return;
     case SL_SESSION_FAILED:
@@ -151,6 +141,8 @@ static char *copy_text(const char *text)
 static sl_err open_file(struct form *form, const struct sl_part *part)
 {
     struct sl_intake *intake = form->request->http->intake;
+    if (form->file_count >= intake->files_max / 2) /* one form must leave files to others */
+        return SL_FORM_LIMIT;
     struct form_file *file = calloc(1, sizeof *file);
     if (file == NULL)
         abort();
@@ -170,42 +162,6 @@ static sl_err open_file(struct form *form, const struct sl_part *part)
     return err;
 }
 
-/* ---- fields ---- */
-
-static sl_err add_to_value(struct form *form, struct sl_bytes piece)
-{
-    if (form->field_bytes + piece.len > FIELDS_BYTES_MAX)
-        return SL_FORM_LIMIT;
-    form->field_bytes += piece.len;
-    char *value = realloc(form->value, form->value_bytes + piece.len + 1);
-    if (value == NULL)
-        abort();
-    memcpy(value + form->value_bytes, piece.base, piece.len);
-    form->value = value;
-    form->value_bytes += piece.len;
-    return SL_OK;
-}
-
-static sl_err end_field(struct form *form, const struct sl_part *part)
-{
-    size_t name_len = part->disposition.name_len;
-    if (form->field_bytes + name_len > FIELDS_BYTES_MAX)
-        return SL_FORM_LIMIT;
-    form->field_bytes += name_len;
-    struct sl_field *fields = realloc(form->fields, (form->field_count + 1) * sizeof *fields);
-    char *block = malloc(name_len + form->value_bytes + 1);
-    if (fields == NULL || block == NULL)
-        abort();
-    memcpy(block, part->disposition.name, name_len);
-    if (form->value_bytes > 0)
-        memcpy(block + name_len, form->value, form->value_bytes);
-    fields[form->field_count++] =
-        (struct sl_field){.name = {block, name_len}, .value = {block + name_len, form->value_bytes}};
-    form->fields = fields;
-    form->value_bytes = 0;
-    return SL_OK;
-}
-
 /* ---- parsing ---- */
 
 static sl_err begin_part(struct form *form)
@@ -213,7 +169,7 @@ static sl_err begin_part(struct form *form)
     const struct sl_part *part = &form->multipart.part;
     if (!part->disposition.has_filename) {
         form->part = PART_FIELD;
-        return SL_OK;
+        return sl_fields_begin(form->fields, (struct sl_bytes){part->disposition.name, part->disposition.name_len});
     }
     if (part->disposition.filename_len == 0) {
         form->part = PART_EMPTY;
@@ -228,7 +184,7 @@ static sl_err take_data(struct form *form, struct sl_bytes data)
     sl_err err = SL_OK;
     switch (form->part) {
     case PART_FILE: sl_pipeline_accept(&form->pipeline, data.len); return SL_OK;
-    case PART_FIELD: err = add_to_value(form, data); break;
+    case PART_FIELD: err = sl_fields_add(form->fields, data); break;
     case PART_EMPTY: err = SL_BAD_FORM; break;
     case PART_NONE: assert(!"data comes only inside a part"); break;
     }
@@ -236,17 +192,11 @@ static sl_err take_data(struct form *form, struct sl_bytes data)
     return err;
 }
 
-static sl_err end_part(struct form *form)
+static void end_part(struct form *form)
 {
-    enum part_kind part = form->part;
-    form->part = PART_NONE;
-    if (part == PART_FIELD)
-        return end_field(form, &form->multipart.part);
-    if (part == PART_FILE) {
-        form->receiving = NULL;
+    if (form->part == PART_FILE)
         sl_pipeline_end_file(&form->pipeline);
-    }
-    return SL_OK;
+    form->part = PART_NONE;
 }
 
 /* Decides on as much of the window as can be decided on now. SL_AGAIN: more bytes are needed. */
@@ -273,7 +223,7 @@ static sl_err decide(struct form *form)
             err = begin_part(form);
             break;
         case SL_MULTIPART_DATA: err = take_data(form, (struct sl_bytes){window.base, n}); break;
-        case SL_MULTIPART_PART_END: err = end_part(form); break;
+        case SL_MULTIPART_PART_END: end_part(form); break;
         case SL_MULTIPART_END:
             sl_pipeline_skip(&form->pipeline, n);
             form->is_ended = true;
@@ -320,13 +270,14 @@ static void reply(struct form *form)
                                              .filename = sl_bytes_of(file->filename),
                                              .type = sl_bytes_of(file->type)};
     }
+    size_t field_count;
+    const struct sl_field *fields = sl_fields_list(form->fields, &field_count);
     if (form->commit_err != SL_OK)
         sl_reply_problem_stored(request, form->commit_err, NULL, stored, count);
     else if (sl_request_accepts(request, "text/html"))
         sl_reply_to_done_page(request, stored, count);
     else
-        sl_reply_stored(request, !sl_request_accepts(request, "text/plain"), stored, count, form->fields,
-                        form->field_count);
+        sl_reply_stored(request, !sl_request_accepts(request, "text/plain"), stored, count, fields, field_count);
     free(stored);
     give_back(form);
 }
@@ -379,7 +330,6 @@ static void fail(struct form *form, sl_err err)
     struct sl_request *request = form->request;
     give_back(form);
     sl_reply_problem(request, err, NULL);
-    free_if_over(form);
 }
 
 /* ---- the sink ---- */
@@ -441,6 +391,7 @@ void sl_handle_form(struct sl_request *request)
     }
     form->sink.ops = &sink_ops;
     form->request = request;
+    form->fields = sl_fields_create(request);
     form->has_pipeline = true;
     sl_list_init(&form->files);
     sl_body_attach(request, &form->sink);

@@ -218,19 +218,20 @@ static sl_err take_filename(struct upload *upload)
 
 static bool is_form(const struct sl_request *request)
 {
-    static const char form[] = "multipart/form-data";
     struct sl_bytes type = sl_request_header(request, "content-type");
-    return type.len >= sizeof form - 1 &&
-           sl_bytes_equal_nocase((struct sl_bytes){type.base, sizeof form - 1}, SL_BYTES("multipart/form-data"));
+    const char *semicolon = type.len > 0 ? memchr(type.base, ';', type.len) : NULL;
+    if (semicolon != NULL)
+        type.len = (size_t)(semicolon - type.base);
+    return sl_bytes_equal_nocase(sl_bytes_trim(type), SL_BYTES("multipart/form-data"));
 }
 
 void sl_handle_post(struct sl_request *request)
 {
-    sl_err err = check(request);
-    if (err == SL_OK && is_form(request)) {
+    if (is_form(request)) { /* its limit is each file's, not the body's */
         sl_handle_form(request);
         return;
     }
+    sl_err err = check(request);
     if (err != SL_OK) {
         sl_reply_problem(request, err, NULL);
         return;
