@@ -15,13 +15,13 @@ static bool begins_with(struct sl_bytes text, struct sl_bytes prefix)
     return text.len >= prefix.len && memcmp(text.base, prefix.base, prefix.len) == 0;
 }
 
-/* The server's own paths, which nobody may PUT to. */
-static bool is_reserved(struct sl_bytes path)
+/* The server's own paths, which nobody may PUT to, however they are written. */
+static bool is_reserved(const struct sl_path *path)
 {
-    static const char *const names[] = {"/healthz", "/readyz", "/metrics", "/done", "/uploads"};
+    static const char *const names[] = {"healthz", "readyz", "metrics", "done", "uploads"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        struct sl_bytes name = sl_bytes_of(names[i]);
-        if (begins_with(path, name) && (path.len == name.len || path.base[name.len] == '/'))
+        size_t len = strlen(names[i]);
+        if (strncmp(path->text, names[i], len) == 0 && (path->text[len] == '\0' || path->text[len] == '/'))
             return true;
     }
     return false;
@@ -60,9 +60,9 @@ static const char *allowed_at(enum place place)
     return "";
 }
 
-static void refuse_method(struct sl_request *request, enum place place)
+static void refuse_method(struct sl_request *request, const char *allowed)
 {
-    sl_reply_header(request, "allow", sl_bytes_of(allowed_at(place)));
+    sl_reply_header(request, "allow", sl_bytes_of(allowed));
     sl_reply_problem(request, SL_METHOD, NULL);
 }
 
@@ -82,17 +82,19 @@ static void get_file(struct sl_request *request, struct sl_bytes raw)
         sl_reply_problem(request, err, NULL);
 }
 
-static void put_file(struct sl_request *request, struct sl_bytes raw)
+static void put_file(struct sl_request *request, enum place place, struct sl_bytes raw)
 {
     struct sl_path path;
     sl_err err = sl_path_decode(raw, &path);
-    if (err == SL_OK)
-        sl_handle_put(request, &path);
-    else
+    if (err != SL_OK)
         sl_reply_problem(
             request, err,
             "A path is UTF-8 segments; none empty, \".\" or \"..\", no control bytes, no backslash, at most "
             "255 bytes a segment and 1024 in all.");
+    else if (place == PLACE_OTHER && is_reserved(&path))
+        refuse_method(request, "OPTIONS");
+    else
+        sl_handle_put(request, &path);
 }
 
 static void route_get(struct sl_request *request, enum place place, struct sl_bytes rest)
@@ -102,18 +104,9 @@ static void route_get(struct sl_request *request, enum place place, struct sl_by
     case PLACE_DONE: sl_handle_done_page(request); return;
     case PLACE_HEALTH: sl_reply_text(request, 200, "text/plain; charset=utf-8", SL_BYTES("ok\n")); return;
     case PLACE_FILE: get_file(request, rest); return;
-    case PLACE_BASE: refuse_method(request, place); return;
+    case PLACE_BASE: refuse_method(request, allowed_at(place)); return;
     case PLACE_OTHER: sl_reply_problem(request, SL_NOT_FOUND, NULL); return;
     }
-}
-
-static void route_put(struct sl_request *request, enum place place, struct sl_bytes rest)
-{
-    bool is_file = place == PLACE_FILE || (place == PLACE_OTHER && !is_reserved(request->path));
-    if (is_file)
-        put_file(request, rest);
-    else
-        refuse_method(request, place);
 }
 
 static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
@@ -124,14 +117,14 @@ static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
     (void)self;
     if (sl_request_is_method(request, "GET") || request->is_head)
         route_get(request, place, rest);
-    else if (sl_request_is_method(request, "PUT"))
-        route_put(request, place, rest);
+    else if (sl_request_is_method(request, "PUT") && (place == PLACE_FILE || place == PLACE_OTHER))
+        put_file(request, place, rest);
     else if (sl_request_is_method(request, "POST") && (place == PLACE_HOME || place == PLACE_BASE))
         sl_handle_post(request);
     else if (sl_request_is_method(request, "OPTIONS"))
         reply_options(request, place);
     else
-        refuse_method(request, place);
+        refuse_method(request, allowed_at(place));
     return 0;
 }
 
