@@ -1,6 +1,7 @@
 /* The program: reads its configuration, starts the workers, waits for a signal, drains. */
 #include "sluice/app/config.h"
 #include "sluice/app/worker.h"
+#include "sluice/base/clock.h"
 #include "sluice/base/log.h"
 #include "sluice/hash/hash.h"
 #include "sluice/net/listener.h"
@@ -16,6 +17,7 @@
 #define DRAIN_MS  10000u /* what is in flight may take so long to finish */
 #define ABORT_MS  10000u /* and so long to be given back, which is up to the disk */
 #define SPARE_FDS 64u    /* listeners, rings, event fds, logs */
+#define FILES_MAX 8192u  /* uploads of a loop at once: each takes some 4 KB beside its buffers */
 
 enum { EXIT_BAD_CONFIG = 2, EXIT_BAD_START = 3 };
 
@@ -87,7 +89,7 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
         options[i].root = program->root;
         options[i].hash_pool = program->hash_pool;
         options[i].connections_max = wanted < fds / 3 ? wanted : fds / 3;
-        options[i].files_max = fds / 3; /* the last third is for folders and downloads */
+        options[i].files_max = fds / 3 < FILES_MAX ? fds / 3 : FILES_MAX; /* the last third: folders, downloads */
         options[i].listen_count = program->config.listeners.count;
         sl_err err =
             sl_worker_start(&options[i], &program->workers[i], program->engine_reason, sizeof program->engine_reason);
@@ -153,8 +155,18 @@ static int block_signals(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of one upload, not the end of the program */
-    signal(SIGHUP, SIG_IGN); /* the log goes to stderr: there is nothing to reopen */
+    signal(SIGHUP, SIG_IGN);  /* the log goes to stderr: there is nothing to reopen */
     return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* Who asks a second time does not want to wait. */
+static void end_on_next_signal(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static void wait_for_signal(int fd)
@@ -166,23 +178,47 @@ static void wait_for_signal(int fd)
            DRAIN_MS / 1000);
 }
 
-/* false: something did not come home, and was left to the kernel. */
+/* Joins all that end within `ms`, one deadline for them together. How many are still at it? */
+static unsigned join_within(struct program *program, bool *is_home, unsigned ms)
+{
+    uint64_t end_ns = sl_clock_now_ns() + ms * SL_MS;
+    unsigned missing = 0;
+    for (unsigned i = 0; i < program->worker_count; i++) {
+        uint64_t now_ns = sl_clock_now_ns();
+        unsigned left_ms = now_ns < end_ns ? (unsigned)((end_ns - now_ns) / SL_MS) : 0;
+        is_home[i] = is_home[i] || sl_worker_join(program->workers[i], left_ms);
+        missing += !is_home[i];
+    }
+    return missing;
+}
+
+/* false: something did not come home, and is left to the kernel. */
 static bool stop_workers(struct program *program)
 {
-    bool are_home = true;
+    bool *is_home = calloc(program->worker_count, sizeof *is_home);
+    if (is_home == NULL)
+        abort();
     for (unsigned i = 0; i < program->worker_count; i++)
         sl_worker_drain(program->workers[i]);
-    for (unsigned i = 0; i < program->worker_count; i++) {
-        bool is_home = sl_worker_join(program->workers[i], are_home ? DRAIN_MS : 0);
-        if (!is_home) {
-            sl_worker_abort(program->workers[i]);
-            is_home = sl_worker_join(program->workers[i], ABORT_MS);
-            sl_log(SL_LOG_WARN,
-                   is_home ? "uploads in flight were aborted" : "the disk does not answer; leaving anyway");
-        }
-        are_home = are_home && is_home;
+    unsigned missing = join_within(program, is_home, DRAIN_MS);
+    if (missing > 0) {
+        sl_log(SL_LOG_WARN, "aborting the uploads that are still in flight");
+        for (unsigned i = 0; i < program->worker_count; i++)
+            if (!is_home[i])
+                sl_worker_abort(program->workers[i]);
+        missing = join_within(program, is_home, ABORT_MS);
     }
-    return are_home;
+    if (missing > 0)
+        sl_log(SL_LOG_ERROR, "the disk does not answer; leaving all the same");
+    free(is_home);
+    return missing == 0;
+}
+
+static void remove_sockets(const struct program *program)
+{
+    for (size_t i = 0; i < program->config.listeners.count; i++)
+        if (strncmp(program->urls[i], "unix:", 5) == 0)
+            (void)unlink(program->urls[i] + 5);
 }
 
 static void dispose(struct program *program)
@@ -202,7 +238,7 @@ int main(int argc, char *argv[], char *envp[])
     switch (sl_config_load(argc, argv, envp, &program.config, message, sizeof message)) {
     case SL_CONFIG_HELP: sl_config_help(stdout); return 0;
     case SL_CONFIG_VERSION: printf("sluice %s\n", SLUICE_VERSION); return 0;
-    case SL_CONFIG_BAD: return say_and_fail(message, EXIT_BAD_CONFIG);
+    case SL_CONFIG_BAD: fprintf(stderr, "%s\n", message); return EXIT_BAD_CONFIG;
     case SL_CONFIG_OK: break;
     }
     int signal_fd = block_signals(); /* before any thread, so that all inherit the mask */
@@ -212,7 +248,9 @@ int main(int argc, char *argv[], char *envp[])
     sl_log_start(program.config.log_format, STDERR_FILENO);
     say_started(&program);
     wait_for_signal(signal_fd);
+    end_on_next_signal();
     bool are_home = stop_workers(&program);
+    remove_sockets(&program);
     sl_log_stop();
     if (!are_home)
         return 1;

@@ -15,8 +15,6 @@
 
 #define TICK_MS 1000
 
-enum wish { WISH_SERVE, WISH_DRAIN, WISH_ABORT };
-
 struct sl_worker {
     struct sl_worker_options options; /* fixed after start */
     pthread_t thread;
@@ -35,10 +33,11 @@ struct sl_worker {
     bool is_draining;
     /* from the main thread */
     struct sl_mail drain_mail, abort_mail;
-    /* under lock, until the start is known */
+    /* under lock */
     pthread_mutex_t lock;
     pthread_cond_t started;
     bool is_start_known;
+    bool is_gone; /* the thread reads no more mail */
     sl_err start_err;
     char *reason;
     size_t reason_room;
@@ -116,22 +115,36 @@ static void on_abort(struct sl_mail *mail)
     sl_http_close_all(worker->http);
 }
 
+/* A thread that has ended reads no mail. */
+static void post_if_there(struct sl_worker *worker, struct sl_mail *mail)
+{
+    pthread_mutex_lock(&worker->lock);
+    if (!worker->is_gone)
+        sl_mailbox_post(&worker->mailbox, mail);
+    pthread_mutex_unlock(&worker->lock);
+}
+
 void sl_worker_drain(struct sl_worker *worker)
 {
-    sl_mailbox_post(&worker->mailbox, &worker->drain_mail);
+    post_if_there(worker, &worker->drain_mail);
 }
 
 void sl_worker_abort(struct sl_worker *worker)
 {
-    sl_mailbox_post(&worker->mailbox, &worker->abort_mail);
+    post_if_there(worker, &worker->abort_mail);
 }
 
-/* Everything has come home: connections, buffers, files, operations, and the mail that tells of them. */
-static bool is_idle(struct sl_worker *worker)
+/* Drained, and everything has come home: connections, buffers, files, operations, and the mail that tells of them. */
+static bool may_leave(struct sl_worker *worker)
 {
-    return worker->http->connection_count == 0 && worker->intake.files == 0 &&
-           sl_slab_pool_stats(worker->slabs).slabs_in_use == 0 && sl_disk_inflight(worker->disk) == 0 &&
-           sl_mailbox_is_empty(&worker->mailbox);
+    bool is_idle = worker->is_draining && worker->http->connection_count == 0 && worker->intake.files == 0 &&
+                   sl_slab_pool_stats(worker->slabs).slabs_in_use == 0 && sl_disk_inflight(worker->disk) == 0;
+    if (!is_idle)
+        return false;
+    pthread_mutex_lock(&worker->lock);
+    worker->is_gone = sl_mailbox_is_empty(&worker->mailbox);
+    pthread_mutex_unlock(&worker->lock);
+    return worker->is_gone;
 }
 
 /* ---- the thread ---- */
@@ -212,7 +225,7 @@ static void *run(void *arg)
     tell_start(worker, err);
     if (err != SL_OK)
         return NULL; /* the process is about to end */
-    while (!worker->is_draining || !is_idle(worker)) {
+    while (!may_leave(worker)) {
         sl_loop_turn(worker->loop, TICK_MS);
         sl_slab_pool_run(worker->slabs);
         sl_disk_flush(worker->disk);
