@@ -23,7 +23,8 @@ void sl_intake_dispose(struct sl_intake *intake)
 
 unsigned sl_intake_large_share(const struct sl_intake *intake)
 {
-    unsigned regions = sl_slab_pool_stats(intake->slabs).regions;
+    unsigned regions;
+    (void)sl_slab_pool_memory(intake->slabs, &regions);
     unsigned sharers = intake->bulk_pipelines > 0 ? intake->bulk_pipelines : 1;
     unsigned share = regions / sharers;
     return share < 1 ? 1 : share;

@@ -257,11 +257,6 @@ void sl_pipeline_admit(struct sl_pipeline *pipeline, struct sl_intake *intake, u
     sl_slab_wait(intake->slabs, &pipeline->waiter, on_admitted, pipeline);
 }
 
-bool sl_pipeline_is_admitted(const struct sl_pipeline *pipeline)
-{
-    return pipeline->reserved != NULL;
-}
-
 struct sl_room sl_pipeline_room(struct sl_pipeline *pipeline)
 {
     if (pipeline->current != NULL && pipeline->fill == pipeline->current->bytes) {

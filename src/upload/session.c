@@ -167,6 +167,8 @@ static void on_looked(struct sl_store_reader *reader, sl_err err, void *ctx)
         sl_store_close(reader, on_look_closed, session);
     else if (session->wants_to_leave)
         leave_now(session);
+    else if (err == SL_NOT_FOUND && reader->cause != SL_NOT_FOUND) /* there is something, but no file */
+        step_over(session, reader->cause == SL_EXISTS ? exists_error(session) : reader->cause, SL_SESSION_OPENING);
     else
         begin(session);
 }

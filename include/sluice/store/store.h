@@ -89,7 +89,7 @@ struct sl_store_object {
     bool is_bulk, is_grow_running;
     bool is_named; /* `temp` is there and to be removed */
     void (*grow_waiter)(struct sl_store_object *object);
-    char temp[24]; /* a name in uploads/ */
+    char temp[40]; /* a name in uploads/ */
     char proc[24]; /* "/proc/self/fd/N" */
     uint64_t expected, allocated, size;
     unsigned step;
@@ -145,6 +145,7 @@ struct sl_store_reader;
 typedef void (*sl_store_reader_cb)(struct sl_store_reader *reader, sl_err err, void *ctx);
 
 struct sl_store_reader {
+    sl_err cause;  /* after an open that found nothing: what is in the way, SL_NOT_FOUND if nothing is */
     uint64_t size; /* after open */
     uint64_t modified_ns;
     uint64_t inode;

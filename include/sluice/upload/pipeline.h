@@ -43,8 +43,6 @@ struct sl_pipeline {
 void sl_pipeline_admit(struct sl_pipeline *pipeline, struct sl_intake *intake, uint64_t body_bytes,
                        sl_pipeline_cb on_room, void *ctx);
 
-bool sl_pipeline_is_admitted(const struct sl_pipeline *pipeline);
-
 /* Where the next bytes may be put; len 0: none now. Then either the buffer is full of bytes carried over that the window
  * shows, and they are to be decided on first; or pipeline->is_starved is set and on_room will be called. */
 struct sl_room sl_pipeline_room(struct sl_pipeline *pipeline);

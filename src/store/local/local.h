@@ -13,6 +13,7 @@
 struct sl_store_root {
     struct sl_store_options options; /* fixed after open; options.root is not kept */
     int files_fd, uploads_fd, lock_fd;
+    uint64_t run; /* random: tells our temporary files from those of other processes */
     bool has_unnamed, has_direct;
     char summary[128];
 };
@@ -50,6 +51,9 @@ void sl_dir_walk_start(struct sl_store *store, struct sl_dir_walk *walk, struct 
 /* Waits for a sync of the folder of `path`, open as waiter->dir_fd, that begins after this call. */
 void sl_dirsync_wait(struct sl_store *store, const struct sl_path *path, struct sl_dirsync_waiter *waiter,
                      void (*on_done)(struct sl_dirsync_waiter *waiter, sl_err err));
+
+/* Takes in a fresh look at the file system. */
+void sl_local_set_free(struct sl_store *store, const struct statfs *fs);
 
 /* Goes on at once, or when the allocation that runs ahead is over. */
 void sl_local_when_grown(struct sl_store_object *object, void (*go_on)(struct sl_store_object *object));

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,30 +108,42 @@ static void on_begin_step(struct sl_disk_op *op, void *ctx)
     }
 }
 
-/* No file is opened for what would not fit; the answer still comes in a later turn. */
-static void on_begin_refused(struct sl_disk_op *op, void *ctx)
+static void begin_if_room(struct sl_store_object *object)
 {
-    (void)op;
-    begin_finish(ctx, SL_NO_SPACE);
+    uint64_t bytes = object->expected == SL_STORE_SIZE_UNKNOWN ? 0 : object->expected;
+    if (!has_room(object->store, bytes)) {
+        begin_finish(object, SL_NO_SPACE);
+        return;
+    }
+    claim(object->store, bytes);
+    begin_open(object);
+}
+
+static void on_begin_looked(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store_object *object = ctx;
+    if (op->err == SL_OK)
+        sl_local_set_free(object->store, &object->look.statfs);
+    begin_if_room(object);
 }
 
 void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, sl_store_cb on_done,
                     void *ctx)
 {
-    /* Unique among the loops and processes that share the root: the pid is, as long as the lock is held. */
+    /* Unique among the loops, and by the random run among the processes that share the root: their pids may be the same,
+     * for in a container everybody is number 1. */
     static atomic_uint_fast64_t counter;
     *object =
         (struct sl_store_object){.store = store, .expected = expected, .on_done = on_done, .ctx = ctx, .fd = -1};
-    snprintf(object->temp, sizeof object->temp, "tmp-%x-%x", (unsigned)getpid(),
-             (unsigned)atomic_fetch_add(&counter, 1));
-    uint64_t bytes = expected == SL_STORE_SIZE_UNKNOWN ? 0 : expected;
-    if (!has_room(store, bytes)) {
-        sl_disk_statfs(store->disk, &object->op, store->root->files_fd, &object->look.statfs, on_begin_refused,
+    snprintf(object->temp, sizeof object->temp, "tmp-%016" PRIx64 "-%" PRIxFAST64, store->root->run,
+             atomic_fetch_add(&counter, 1));
+    /* What was free a moment ago may be more now, for a broken upload gives back what it took: nobody is refused
+     * without a fresh look. */
+    if (has_room(store, expected == SL_STORE_SIZE_UNKNOWN ? 0 : expected))
+        begin_if_room(object);
+    else
+        sl_disk_statfs(store->disk, &object->op, store->root->files_fd, &object->look.statfs, on_begin_looked,
                        object);
-        return;
-    }
-    claim(store, bytes);
-    begin_open(object);
 }
 
 /* ---- writing ---- */

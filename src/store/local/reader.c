@@ -15,6 +15,7 @@ static void on_reader_stat(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_reader *reader = ctx;
     if (op->err != SL_OK || !S_ISREG(reader->stat.stx_mode)) {
+        reader->cause = op->err == SL_OK && S_ISDIR(reader->stat.stx_mode) ? SL_IS_A_DIRECTORY : SL_EXISTS;
         sl_disk_close(reader->store->disk, &reader->op, reader->fd, on_refused_closed, reader);
         return;
     }
@@ -30,6 +31,7 @@ static void on_reader_open(struct sl_disk_op *op, void *ctx)
     struct sl_store_reader *reader = ctx;
     if (op->err != SL_OK) {
         bool is_absent = op->err == SL_NOT_A_DIRECTORY || op->err == SL_OUTSIDE || op->err == SL_NAME_TOO_LONG;
+        reader->cause = op->err;
         reader->on_done(reader, is_absent ? SL_NOT_FOUND : op->err, reader->ctx);
         return;
     }

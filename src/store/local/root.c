@@ -5,10 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define TEMP_PREFIX "tmp-"
@@ -61,23 +63,23 @@ static void lock_and_clean(struct sl_store_root *root)
 {
     if (flock(root->lock_fd, LOCK_EX | LOCK_NB) == 0)
         remove_leftovers(root);
-    (void)flock(root->lock_fd, LOCK_SH | LOCK_NB);
+    (void)flock(root->lock_fd, LOCK_SH); /* waits at most for somebody else's cleaning */
 }
 
 /* Tries what the file system can do, with a file that vanishes. false: not even a plain file can be made. */
 static bool probe(struct sl_store_root *root)
 {
     int fd = openat(root->uploads_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
-    char proc[32];
+    char proc[32], name[40];
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
-    root->has_unnamed =
-        fd >= 0 && linkat(AT_FDCWD, proc, root->uploads_fd, TEMP_PREFIX "probe", AT_SYMLINK_FOLLOW) == 0;
+    snprintf(name, sizeof name, TEMP_PREFIX "%016" PRIx64 "-probe", root->run);
+    root->has_unnamed = fd >= 0 && linkat(AT_FDCWD, proc, root->uploads_fd, name, AT_SYMLINK_FOLLOW) == 0;
     if (fd < 0)
-        fd = openat(root->uploads_fd, TEMP_PREFIX "probe", O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
+        fd = openat(root->uploads_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd < 0)
         return false;
     root->has_direct = root->options.is_direct && fcntl(fd, F_SETFL, O_DIRECT) == 0;
-    (void)unlinkat(root->uploads_fd, TEMP_PREFIX "probe", 0);
+    (void)unlinkat(root->uploads_fd, name, 0);
     close(fd);
     return true;
 }
@@ -106,6 +108,8 @@ sl_err sl_store_root_open(const struct sl_store_options *options, struct sl_stor
         abort();
     *root = (struct sl_store_root){.options = *options, .files_fd = -1, .uploads_fd = -1, .lock_fd = -1};
     root->options.root = NULL;
+    if (getrandom(&root->run, sizeof root->run, 0) != (ssize_t)sizeof root->run)
+        abort();
     const char *path = options->root;
     make_folders(path);
     int root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -117,7 +121,8 @@ sl_err sl_store_root_open(const struct sl_store_options *options, struct sl_stor
     close(root_fd);
     if (root->uploads_fd < 0)
         return refuse(root, sys_errno, "make folders in", path, message_out, room);
-    root->lock_fd = openat(root->uploads_fd, ".lock", O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+    /* Not for writing: a file system can be made read-only while we serve. */
+    root->lock_fd = openat(root->uploads_fd, ".lock", O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (root->lock_fd < 0)
         return refuse(root, errno, "write into", path, message_out, room);
     lock_and_clean(root);
@@ -150,11 +155,16 @@ const char *sl_store_root_summary(const struct sl_store_root *root)
 
 /* ---- one loop's view ---- */
 
+void sl_local_set_free(struct sl_store *store, const struct statfs *fs)
+{
+    store->free_bytes = (uint64_t)fs->f_bavail * (uint64_t)fs->f_bsize;
+}
+
 static void on_statfs(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store *store = ctx;
     if (op->err == SL_OK)
-        store->free_bytes = (uint64_t)store->statfs.f_bavail * (uint64_t)store->statfs.f_bsize;
+        sl_local_set_free(store, &store->statfs);
 }
 
 struct sl_store *sl_store_create(struct sl_store_root *root, struct sl_disk *disk)
@@ -168,7 +178,7 @@ struct sl_store *sl_store_create(struct sl_store_root *root, struct sl_disk *dis
     sl_list_init(&store->dirsyncs);
     struct statfs fs;
     if (fstatfs(root->files_fd, &fs) == 0)
-        store->free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+        sl_local_set_free(store, &fs);
     return store;
 }
 
