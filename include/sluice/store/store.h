@@ -58,7 +58,7 @@ typedef void (*sl_store_cb)(struct sl_store_object *object, sl_err err, void *ct
 /* One place to wait for a sync of a directory that others may share. */
 struct sl_dirsync_waiter {
     struct sl_link link;
-    int dir_fd;
+    int dir_fd, sys_errno;
     void (*on_done)(struct sl_dirsync_waiter *waiter, sl_err err);
 };
 
@@ -71,6 +71,7 @@ struct sl_dir_walk {
     int parent_fd, dir_fd;
     bool made_it;
     sl_err err;
+    int sys_errno;
     unsigned step;
     void (*on_done)(struct sl_dir_walk *walk);
 };
@@ -87,7 +88,8 @@ struct sl_store_object {
     struct sl_disk_op op, grow_op;
     int fd;
     bool is_bulk, is_grow_running;
-    bool is_named; /* `temp` is there and to be removed */
+    bool is_named;   /* `temp` is there and to be removed */
+    bool is_exposed; /* its final name may be there, whatever was answered: its bytes are not to be touched */
     void (*grow_waiter)(struct sl_store_object *object);
     char temp[40]; /* a name in uploads/ */
     char proc[24]; /* "/proc/self/fd/N" */
@@ -156,6 +158,7 @@ struct sl_store_reader {
     struct sl_disk_op op;
     struct statx stat;
     int fd;
+    sl_err err; /* why it is refused, while it is closed */
     size_t bytes_read;
 };
 

@@ -34,8 +34,20 @@ static bool is_synced(const struct sl_store_object *object)
     return object->store->root->options.durability != SL_DURABILITY_NONE;
 }
 
+/* "a/photo-2.jpg" -> "a/photo.jpg" */
+static void unnumber_path(struct sl_store_object *object)
+{
+    struct sl_path *path = object->path;
+    char *stem_end = path->text + object->stem_len;
+    memmove(stem_end, stem_end + object->digits, path->len - object->stem_len - object->digits + 1);
+    path->len -= object->digits;
+    object->digits = 0;
+}
+
 static void commit_finish(struct sl_store_object *object)
 {
+    if (object->err != SL_OK)
+        unnumber_path(object);
     object->on_done(object, object->err, object->ctx);
 }
 
@@ -55,7 +67,7 @@ static void on_folder_open(struct sl_dir_walk *walk)
 {
     struct sl_store_object *object = SL_CONTAINER_OF(walk, struct sl_store_object, walk);
     if (walk->err != SL_OK) {
-        commit_fail(object, walk->err, walk->op.sys_errno);
+        commit_fail(object, walk->err, walk->sys_errno);
         return;
     }
     commit_run(object, object->conflict == SL_CONFLICT_OVERWRITE ? COMMIT_LOOK : COMMIT_LINK);
@@ -70,6 +82,8 @@ static void on_folder_synced(struct sl_dirsync_waiter *waiter, sl_err err)
 {
     struct sl_store_object *object = SL_CONTAINER_OF(waiter, struct sl_store_object, dirsync);
     object->err = err;
+    if (err != SL_OK)
+        object->sys_errno = waiter->sys_errno;
     commit_run(object, err == SL_OK ? COMMIT_CLOSE_DIR : COMMIT_UNDO);
 }
 
@@ -134,6 +148,10 @@ static void on_linked(struct sl_store_object *object, const struct sl_disk_op *o
 static void on_looked(struct sl_store_object *object, const struct sl_disk_op *op)
 {
     object->has_replaced = op->err == SL_OK;
+    if (op->err != SL_OK && op->err != SL_NOT_FOUND) {
+        commit_fail(object, op->err, op->sys_errno);
+        return;
+    }
     if (op->err == SL_OK && !S_ISREG(object->look.stat.stx_mode)) {
         bool is_folder = S_ISDIR(object->look.stat.stx_mode);
         commit_fail(object, is_folder ? SL_IS_A_DIRECTORY : SL_EXISTS, 0);
@@ -205,6 +223,7 @@ static void commit_run(struct sl_store_object *object, enum commit_step step)
     int uploads_fd = object->store->root->uploads_fd, dir_fd = object->walk.dir_fd;
     const char *leaf = sl_local_leaf(object->path);
     object->step = step;
+    object->is_exposed |= step == COMMIT_LINK || step == COMMIT_REPLACE;
     switch (step) {
     case COMMIT_TRUNCATE: sl_disk_truncate(disk, op, object->fd, object->size, on_commit_step, object); return;
     case COMMIT_SYNC: {

@@ -32,8 +32,10 @@ static struct open_how directory_how(void)
 
 static void walk_finish(struct sl_dir_walk *walk, sl_err err)
 {
-    if (walk->folder_len > 0)
+    if (walk->folder_len > 0) { /* the path may be cut twice: behind the segment under way and behind the folder */
+        walk->path->text[walk->at + strlen(walk->path->text + walk->at)] = '/';
         walk->path->text[walk->folder_len] = '/';
+    }
     walk->err = err;
     if (err != SL_OK)
         walk->dir_fd = -1;
@@ -72,12 +74,15 @@ static void walk_next_segment(struct sl_dir_walk *walk)
     walk_mkdir(walk);
 }
 
-static void walk_fail(struct sl_dir_walk *walk, sl_err err)
+static void walk_note(struct sl_dir_walk *walk, const struct sl_disk_op *op)
 {
-    /* Give the cut path its slash back, so that the rest of it is there again. */
-    size_t end = walk->at + strlen(walk->path->text + walk->at);
-    walk->path->text[end] = '/';
-    walk->err = err;
+    walk->err = op->err;
+    walk->sys_errno = op->sys_errno;
+}
+
+static void walk_fail(struct sl_dir_walk *walk, const struct sl_disk_op *op)
+{
+    walk_note(walk, op);
     walk_close_parent(walk, WALK_CLOSE_FAILED);
 }
 
@@ -87,7 +92,7 @@ static void walk_fail(struct sl_dir_walk *walk, sl_err err)
 static void on_walk_opened(struct sl_dir_walk *walk, const struct sl_disk_op *op)
 {
     if (op->err != SL_OK) {
-        walk_fail(walk, op->err);
+        walk_fail(walk, op);
         return;
     }
     walk->dir_fd = (int)op->result;
@@ -107,13 +112,14 @@ static void on_walk_whole(struct sl_dir_walk *walk, const struct sl_disk_op *op)
         return;
     }
     walk->dir_fd = (int)op->result;
+    walk_note(walk, op);
     walk_finish(walk, op->err);
 }
 
 static void on_walk_made(struct sl_dir_walk *walk, const struct sl_disk_op *op)
 {
     if (op->err != SL_OK && op->err != SL_EXISTS) {
-        walk_fail(walk, op->err);
+        walk_fail(walk, op);
         return;
     }
     walk->made_it = op->err == SL_OK;
@@ -124,7 +130,7 @@ static void on_walk_made(struct sl_dir_walk *walk, const struct sl_disk_op *op)
 
 static void on_walk_parent_synced(struct sl_dir_walk *walk, const struct sl_disk_op *op)
 {
-    walk->err = op->err;
+    walk_note(walk, op);
     walk_close_parent(walk, WALK_CLOSE_PARENT);
 }
 
@@ -188,6 +194,7 @@ static void on_dirsync_done(struct sl_disk_op *op, void *ctx)
     sl_list_init(&done);
     sl_list_move_all(&done, &group->running);
     sl_err err = op->err;
+    int sys_errno = op->sys_errno;
     if (sl_list_is_empty(&group->next)) {
         sl_link_unlink(&group->link);
         free(group);
@@ -196,6 +203,7 @@ static void on_dirsync_done(struct sl_disk_op *op, void *ctx)
     }
     for (struct sl_link *link; (link = sl_list_shift(&done)) != NULL;) {
         struct sl_dirsync_waiter *waiter = SL_CONTAINER_OF(link, struct sl_dirsync_waiter, link);
+        waiter->sys_errno = sys_errno;
         waiter->on_done(waiter, err);
     }
 }

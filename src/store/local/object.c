@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 #define ALLOCATE_MIN_BYTES ((uint64_t)64 << 10) /* below, an allocation costs more than it saves */
-#define GROW_STEP_BYTES    ((uint64_t)64 << 20)
+#define GROW_MIN_BYTES     ((uint64_t)64 << 20)
+#define GROW_MAX_BYTES     ((uint64_t)1 << 30)
 
 enum begin_step { BEGIN_OPEN, BEGIN_ALLOCATE, BEGIN_CLOSE_FAILED, BEGIN_UNLINK_FAILED };
 
@@ -161,16 +162,23 @@ static void on_grown(struct sl_disk_op *op, void *ctx)
     }
 }
 
+/* As much again as is there: few steps, for each waits for the direct writes in flight. */
+static uint64_t grow_step(uint64_t end)
+{
+    return end < GROW_MIN_BYTES ? GROW_MIN_BYTES : end > GROW_MAX_BYTES ? GROW_MAX_BYTES : end;
+}
+
 /* Takes the next step of space while the current one is being filled. A failure is no news: the write that finds no
  * room will say so. */
 static void grow_ahead(struct sl_store_object *object, uint64_t end)
 {
+    uint64_t step = grow_step(end);
     if (!object->is_bulk || object->is_grow_running || object->expected != SL_STORE_SIZE_UNKNOWN ||
-        object->allocated >= end + GROW_STEP_BYTES / 2 || !has_room(object->store, GROW_STEP_BYTES))
+        object->allocated >= end + step / 4 || !has_room(object->store, step))
         return;
-    claim(object->store, GROW_STEP_BYTES);
+    claim(object->store, step);
     object->is_grow_running = true;
-    sl_disk_allocate(object->store->disk, &object->grow_op, object->fd, end + GROW_STEP_BYTES, on_grown, object);
+    sl_disk_allocate(object->store->disk, &object->grow_op, object->fd, end + step, on_grown, object);
 }
 
 static void on_written(struct sl_disk_op *op, void *ctx)
@@ -203,25 +211,16 @@ void sl_store_set_bulk(struct sl_store_object *object, bool is_bulk)
 
 /* ---- dropping ---- */
 
-enum abort_step { ABORT_CLOSE, ABORT_UNLINK };
+/* Emptied before it is closed: the kernel may report a close and drop the file a moment later, but when an abort is done
+ * the space is back, so that whoever comes next finds it. */
+enum abort_step { ABORT_EMPTY, ABORT_CLOSE, ABORT_UNLINK };
+
+static void on_abort_step(struct sl_disk_op *op, void *ctx);
 
 static void abort_finish(struct sl_store_object *object)
 {
     object->fd = -1;
     object->on_done(object, SL_OK, object->ctx);
-}
-
-static void on_abort_step(struct sl_disk_op *op, void *ctx)
-{
-    struct sl_store_object *object = ctx;
-    (void)op;
-    if (object->step == ABORT_CLOSE && object->is_named) {
-        object->step = ABORT_UNLINK;
-        sl_disk_unlink(object->store->disk, &object->op, object->store->root->uploads_fd, object->temp, false,
-                       on_abort_step, object);
-        return;
-    }
-    abort_finish(object);
 }
 
 static void abort_close(struct sl_store_object *object)
@@ -230,12 +229,42 @@ static void abort_close(struct sl_store_object *object)
     sl_disk_close(object->store->disk, &object->op, object->fd, on_abort_step, object);
 }
 
+static void abort_unlink(struct sl_store_object *object)
+{
+    object->step = ABORT_UNLINK;
+    sl_disk_unlink(object->store->disk, &object->op, object->store->root->uploads_fd, object->temp, false,
+                   on_abort_step, object);
+}
+
+/* Whatever fails, the rest is tried all the same. */
+static void on_abort_step(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store_object *object = ctx;
+    (void)op;
+    switch ((enum abort_step)object->step) {
+    case ABORT_EMPTY: abort_close(object); return;
+    case ABORT_CLOSE:
+        if (object->is_named)
+            abort_unlink(object);
+        else
+            abort_finish(object);
+        return;
+    case ABORT_UNLINK: abort_finish(object); return;
+    }
+}
+
+static void abort_empty(struct sl_store_object *object)
+{
+    object->step = ABORT_EMPTY;
+    sl_disk_truncate(object->store->disk, &object->op, object->fd, 0, on_abort_step, object);
+}
+
 void sl_store_abort(struct sl_store_object *object, sl_store_cb on_done, void *ctx)
 {
     assert(object->fd >= 0 && sl_disk_op_is_idle(&object->op));
     object->on_done = on_done;
     object->ctx = ctx;
-    sl_local_when_grown(object, abort_close);
+    sl_local_when_grown(object, object->is_exposed ? abort_close : abort_empty);
 }
 
 void sl_local_when_grown(struct sl_store_object *object, void (*go_on)(struct sl_store_object *object))

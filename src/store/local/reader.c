@@ -2,19 +2,21 @@
 #include "local.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 
 static void on_refused_closed(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_reader *reader = ctx;
     (void)op;
-    reader->on_done(reader, SL_NOT_FOUND, reader->ctx);
+    reader->on_done(reader, reader->err, reader->ctx);
 }
 
 static void on_reader_stat(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_reader *reader = ctx;
     if (op->err != SL_OK || !S_ISREG(reader->stat.stx_mode)) {
+        reader->err = op->err != SL_OK ? op->err : SL_NOT_FOUND;
         reader->cause = op->err == SL_OK && S_ISDIR(reader->stat.stx_mode) ? SL_IS_A_DIRECTORY : SL_EXISTS;
         sl_disk_close(reader->store->disk, &reader->op, reader->fd, on_refused_closed, reader);
         return;
@@ -30,7 +32,8 @@ static void on_reader_open(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_reader *reader = ctx;
     if (op->err != SL_OK) {
-        bool is_absent = op->err == SL_NOT_A_DIRECTORY || op->err == SL_OUTSIDE || op->err == SL_NAME_TOO_LONG;
+        bool is_absent = op->err == SL_NOT_A_DIRECTORY || op->err == SL_OUTSIDE || op->err == SL_NAME_TOO_LONG ||
+                         op->sys_errno == ENXIO; /* a socket */
         reader->cause = op->err;
         reader->on_done(reader, is_absent ? SL_NOT_FOUND : op->err, reader->ctx);
         return;

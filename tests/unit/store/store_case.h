@@ -1,0 +1,247 @@
+/* A store over a scratch folder, for tests: what is asynchronous is run to its end, with a look that each callback came
+ * once and never inside the call that led to it. */
+#ifndef SLUICE_TESTS_STORE_CASE_H
+#define SLUICE_TESTS_STORE_CASE_H
+
+#include "disk_loop.h"
+#include "scratch.h"
+#include "store/local/local.h"
+#include "test_engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define STORE_CASE_POOL_BYTES ((size_t)4 << 20)
+
+struct store_case {
+    struct scratch scratch;
+    enum test_engine engine;
+    struct sl_store_options options;
+    struct sl_slab_pool *pool;
+    struct sl_disk *disk;
+    struct sl_store_root *root;
+    struct sl_store *store;
+
+    struct sl_store_object object; /* the one of the helpers below */
+    struct sl_path path;
+    unsigned calls;
+    bool is_inside; /* a start: no callback may run */
+    sl_err err;
+};
+
+static inline void store_case_open_root(struct store_case *c, struct sl_store_options options)
+{
+    char message[256];
+    options.root = c->scratch.path;
+    c->options = options;
+    assert_int_equal(sl_store_root_open(&options, &c->root, message, sizeof message), SL_OK);
+    c->store = sl_store_create(c->root, c->disk);
+}
+
+static inline void store_case_close_root(struct store_case *c)
+{
+    sl_store_destroy(c->store);
+    sl_store_root_close(c->root);
+}
+
+/* options: durability, min_free and is_direct; the root is the scratch folder. */
+static inline void store_case_open(struct store_case *c, enum test_engine engine, struct sl_store_options options)
+{
+    *c = (struct store_case){.engine = engine};
+    scratch_make(&c->scratch);
+    c->pool = sl_slab_pool_create(STORE_CASE_POOL_BYTES);
+    c->disk = test_engine_make(engine, c->pool);
+    if (c->disk == NULL) {
+        sl_slab_pool_destroy(c->pool);
+        scratch_remove(&c->scratch);
+        skip();
+    }
+    store_case_open_root(c, options);
+}
+
+/* Asserts that operations, slabs and fds have come back and that uploads/ is empty. */
+static inline void store_case_close(struct store_case *c)
+{
+    assert_int_equal(sl_disk_inflight(c->disk), 0);
+    assert_int_equal(sl_slab_pool_stats(c->pool).slabs_in_use, 0);
+    assert_int_equal(scratch_count(&c->scratch, "uploads"), 0);
+    store_case_close_root(c);
+    sl_disk_destroy(c->disk);
+    sl_slab_pool_destroy(c->pool);
+    scratch_remove(&c->scratch);
+}
+
+/* Closes root and store and opens them again, with other options: a restart. */
+static inline void store_case_reopen(struct store_case *c, struct sl_store_options options)
+{
+    store_case_close_root(c);
+    store_case_open_root(c, options);
+}
+
+/* Named temporary files, as on a file system that has no others. */
+static inline void store_case_force_named(struct store_case *c)
+{
+    c->root->has_unnamed = false;
+}
+
+static inline struct sl_path store_path(const char *text)
+{
+    struct sl_path path = {.len = strlen(text)};
+    assert_true(path.len <= SL_PATH_BYTES_MAX);
+    memcpy(path.text, text, path.len + 1);
+    return path;
+}
+
+/* ---- one operation ---- */
+
+static inline void store_case_start(struct store_case *c)
+{
+    c->calls = 0;
+    c->is_inside = true;
+}
+
+/* Turns until all is over: a callback too many would still come. */
+static inline sl_err store_case_finish(struct store_case *c)
+{
+    c->is_inside = false;
+    disk_loop_count(c->disk, &c->calls, 1);
+    disk_loop_drain(c->disk);
+    assert_int_equal(c->calls, 1);
+    return c->err;
+}
+
+static inline void store_case_on_object(struct sl_store_object *object, sl_err err, void *ctx)
+{
+    struct store_case *c = ctx;
+    assert_ptr_equal(object, &c->object);
+    assert_false(c->is_inside);
+    c->calls++;
+    c->err = err;
+}
+
+static inline void store_case_on_write(struct sl_store_write *write, sl_err err, void *ctx)
+{
+    struct store_case *c = ctx;
+    assert_false(c->is_inside);
+    c->calls++;
+    c->err = err;
+}
+
+static inline void store_case_on_reader(struct sl_store_reader *reader, sl_err err, void *ctx)
+{
+    struct store_case *c = ctx;
+    assert_false(c->is_inside);
+    c->calls++;
+    c->err = err;
+}
+
+static inline sl_err store_begin(struct store_case *c, uint64_t expected)
+{
+    store_case_start(c);
+    sl_store_begin(c->store, &c->object, expected, store_case_on_object, c);
+    return store_case_finish(c);
+}
+
+/* The pattern. */
+static inline void store_pattern(char *into, uint64_t offset, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        into[i] = (char)(((offset + i) * UINT64_C(2654435761)) >> 13);
+}
+
+static inline sl_err store_case_write_slab(struct store_case *c, uint64_t offset, size_t len)
+{
+    struct sl_slab *slab = sl_slab_try(c->pool, SL_SLAB_LARGE);
+    assert_non_null(slab);
+    store_pattern(slab->base, offset, len);
+    sl_slab_seal(slab);
+    bool is_tail = len % SL_SLAB_BLOCK_BYTES != 0;
+    if (is_tail)
+        sl_store_set_bulk(&c->object, false);
+    struct sl_store_write write;
+    store_case_start(c);
+    sl_store_write(&c->object, &write, slab, 0, len, offset, is_tail, store_case_on_write, c);
+    sl_err err = store_case_finish(c);
+    sl_slab_release(slab);
+    return err;
+}
+
+/* `len` bytes of a pattern that depends on the offset, slab by slab. */
+static inline sl_err store_write(struct store_case *c, uint64_t offset, size_t len)
+{
+    sl_err err = SL_OK;
+    while (len > 0 && err == SL_OK) {
+        size_t n = len < SL_SLAB_REGION_BYTES ? len : SL_SLAB_REGION_BYTES;
+        err = store_case_write_slab(c, offset, n);
+        offset += n;
+        len -= n;
+    }
+    return err;
+}
+
+/* The name, in c->path: also that which it got. */
+static inline sl_err store_commit(struct store_case *c, const char *path, uint64_t size, enum sl_conflict conflict)
+{
+    c->path = store_path(path);
+    store_case_start(c);
+    sl_store_commit(&c->object, &c->path, size, conflict, store_case_on_object, c);
+    return store_case_finish(c);
+}
+
+static inline void store_abort(struct store_case *c)
+{
+    store_case_start(c);
+    sl_store_abort(&c->object, store_case_on_object, c);
+    assert_int_equal(store_case_finish(c), SL_OK);
+}
+
+/* begin, write, commit, and abort what failed. */
+static inline sl_err store_put(struct store_case *c, const char *path, size_t len, enum sl_conflict conflict)
+{
+    sl_err err = store_begin(c, len);
+    if (err != SL_OK)
+        return err;
+    err = store_write(c, 0, len);
+    if (err == SL_OK)
+        err = store_commit(c, path, len, conflict);
+    if (err != SL_OK)
+        store_abort(c);
+    return err;
+}
+
+/* Opens, stats and closes; SL_OK: *size_out. */
+static inline sl_err store_look(struct store_case *c, const char *path, uint64_t *size_out)
+{
+    struct sl_store_reader reader;
+    c->path = store_path(path);
+    store_case_start(c);
+    sl_store_open(c->store, &reader, &c->path, store_case_on_reader, c);
+    sl_err err = store_case_finish(c);
+    if (err != SL_OK)
+        return err;
+    *size_out = reader.size;
+    store_case_start(c);
+    sl_store_close(&reader, store_case_on_reader, c);
+    return store_case_finish(c);
+}
+
+/* Asserts that files/<path> holds the first `len` bytes of the pattern. */
+static inline void store_expect(struct store_case *c, const char *path, size_t len)
+{
+    char *bytes = malloc(len + 1), name[SL_PATH_BYTES_MAX + 8];
+    assert_non_null(bytes);
+    store_pattern(bytes, 0, len);
+    snprintf(name, sizeof name, "files/%s", path);
+    scratch_expect(&c->scratch, name, bytes, len);
+    free(bytes);
+}
+
+#endif
