@@ -31,9 +31,11 @@ static bool reserved_is_idle(const struct sl_pipeline *pipeline)
     return pipeline->reserved->references == 1 && pipeline->current != pipeline->reserved;
 }
 
+/* Not while others wait to be admitted: what is free is for the line, which is served at the end of the turn. */
 static struct sl_slab *take_large(struct sl_pipeline *pipeline)
 {
-    if (!pipeline->is_bulk || pipeline->large_held >= sl_intake_large_share(pipeline->intake))
+    if (!pipeline->is_bulk || pipeline->large_held >= sl_intake_large_share(pipeline->intake) ||
+        sl_slab_pool_stats(pipeline->intake->slabs).waiting > 0)
         return NULL;
     struct sl_slab *slab = sl_slab_try(pipeline->intake->slabs, SL_SLAB_LARGE);
     if (slab != NULL)
@@ -332,11 +334,15 @@ void sl_pipeline_yield_if_stalled(struct sl_pipeline *pipeline, uint64_t now_ns)
 {
     bool holds_large = pipeline->current != NULL && pipeline->current->class == SL_SLAB_LARGE;
     bool is_receiving = pipeline->session != NULL && pipeline->fill - pipeline->start < SL_SLAB_BLOCK_BYTES;
-    if (!holds_large || !is_receiving || now_ns - pipeline->touched_ns < SLOW_SLAB_NS)
+    /* Bytes left in a carry without a next buffer would be lost if the body ended right now. */
+    bool has_next = holds_large && reserved_is_idle(pipeline) && pipeline->inflight + 1 < SL_PIPELINE_PIECES_MAX;
+    if (!has_next || !is_receiving || now_ns - pipeline->touched_ns < SLOW_SLAB_NS)
         return;
     set_bulk(pipeline, false);
     seal(pipeline, pipeline->accepted & ~(SL_SLAB_BLOCK_BYTES - 1), false);
-    (void)take_current(pipeline); /* what is left moves to a small slab now: only then is the large one free */
+    bool is_moved = take_current(pipeline); /* to the reserved slab: only then is the large one free */
+    assert(is_moved);
+    (void)is_moved;
 }
 
 /* ---- closing ---- */
@@ -355,8 +361,8 @@ void sl_pipeline_close(struct sl_pipeline *pipeline, sl_pipeline_cb on_closed, v
     pipeline->ctx = ctx;
     sl_slab_cancel(&pipeline->waiter);
     sl_link_unlink(&pipeline->link);
+    pipeline->session = NULL; /* it may be gone */
     set_bulk(pipeline, false);
-    pipeline->session = NULL;
     drop_carry(pipeline);
     if (pipeline->current != NULL && pipeline->current != pipeline->reserved)
         drop_slab(pipeline, pipeline->current);

@@ -89,10 +89,12 @@ static void leave_now(struct sl_session *session)
 
 /* ---- the way forward, one step when nothing hinders ---- */
 
+/* Mail that is under way counts too: the owner may free the session as soon as it is gone. */
 static bool is_busy(const struct sl_session *session)
 {
-    return session->inflight > 0 || session->is_ending_lane || session->state == SL_SESSION_CHECKING ||
-           session->state == SL_SESSION_OPENING || session->state == SL_SESSION_COMMITTING;
+    return session->inflight > 0 || session->later.on_arrival != NULL || session->is_ending_lane ||
+           session->state == SL_SESSION_CHECKING || session->state == SL_SESSION_OPENING ||
+           session->state == SL_SESSION_COMMITTING;
 }
 
 static void stage(struct sl_session *session)

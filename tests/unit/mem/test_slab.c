@@ -70,11 +70,18 @@ static void pool_create_rounds_down_to_regions_and_up_to_two(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct sl_slab_pool *pool = sl_slab_pool_create(rows[i].bytes);
+        struct sl_slab *slabs[5];
         unsigned regions = 0;
         char *base = sl_slab_pool_memory(pool, &regions);
         assert_int_equal(regions, rows[i].regions);
         assert_int_equal((uintptr_t)base % SL_SLAB_BLOCK_BYTES, 0);
-        memset(base, 1, regions * SL_SLAB_REGION_BYTES);
+        for (unsigned region = 0; region < regions; region++) { /* all of it can be written */
+            struct sl_slab *slab = sl_slab_try(pool, SL_SLAB_LARGE);
+            memset(slab->base, 1, slab->bytes);
+            slabs[region] = slab;
+        }
+        for (unsigned region = 0; region < regions; region++)
+            sl_slab_release(slabs[region]);
         assert_int_equal(sl_slab_pool_stats(pool).regions_free, rows[i].regions);
         sl_slab_pool_destroy(pool);
     }
