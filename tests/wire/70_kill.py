@@ -1,0 +1,130 @@
+"""kill -9 and SIGTERM under load: what was acknowledged is there, no name holds a part, and nothing is left behind after
+the next start.
+
+SLUICE_ROUNDS sets how often each case is repeated, for a soak.
+"""
+
+import os
+import random
+import subprocess
+import tempfile
+import time
+import unittest
+
+import faults
+import support
+import uploaders
+
+ROUNDS = int(os.environ.get("SLUICE_ROUNDS", "4"))
+ACKS = (5, 60)  # the kill comes after so many acknowledgments
+STOP_SECONDS = 15  # the drain's 10, and what giving back takes
+OWN_PIDS = ["unshare", "--pid", "--fork", "--kill-child"]
+
+
+class Kill:
+    """With the temporary files that this file system can have: unnamed ones on most."""
+
+    engine = None
+    wrapper = []
+    banner = "temporary files"
+
+    def setUp(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="sluice-kill-"))
+        self.root = os.path.join(folder, "root")
+
+    def start(self, **options):
+        return support.Sluice(root=self.root, engine=self.engine, wrapper=self.wrapper, **options)
+
+    def kill_under_load(self, load, **options):
+        """Returns what the clients had been promised."""
+        with self.start(**options) as server:
+            with uploaders.Uploaders(server, **load) as clients:
+                clients.wait_for_acks(random.randint(*ACKS))
+                server.kill()
+        self.assertEqual(clients.refused, [])
+        return clients.acked
+
+    def assert_nothing_is_lost(self, load, **options):
+        acked, temporary = {}, 0
+        for number in range(ROUNDS):
+            acked |= self.kill_under_load({"seed": 1 + number * 1_000_000, **load}, **options)
+            self.assertEqual(faults.lost(self.root, acked), [], "acknowledged, and not there or not whole")
+            self.assertEqual(faults.broken(self.root), [], "a name with something else than a whole file")
+            temporary += len(os.listdir(os.path.join(self.root, "uploads"))) - len(support.KEPT_IN_UPLOADS)
+        self.assert_restart_cleans(**options)
+        faults.note(f"{ROUNDS} kills, {len(acked)} acknowledged files whole, {temporary} temporary files cleaned away")
+
+    def assert_restart_cleans(self, **options):
+        with self.start(**options) as server:
+            self.assertIn(self.banner, server.said("root"))
+            self.assertEqual(server.temp_files(), [], "left in uploads/ after a restart")
+            self.assertEqual(support.curl("-T", __file__, server.url + "/after").status, 201)
+
+    def test_kill_under_load_loses_nothing(self):
+        self.assert_nothing_is_lost({})
+
+    def test_kill_while_overwriting_leaves_old_or_new(self):
+        self.assert_nothing_is_lost(uploaders.OVERWRITING, conflict="overwrite")
+
+
+class KillNamed(Kill):
+    """With temporary files that have names, as where the file system knows no others."""
+
+    wrapper = faults.NO_TMPFILE
+    banner = ", named temporary files"
+
+
+class Stop:
+    """SIGTERM, the polite way: what is in flight finishes or is given back, and the exit code is 0."""
+
+    engine = None
+
+    def test_stop_under_load_loses_nothing(self):
+        with support.Sluice(engine=self.engine) as server:
+            with uploaders.Uploaders(server) as clients:
+                clients.wait_for_acks(random.randint(*ACKS))
+                server.stop()
+            self.assertEqual(clients.refused, [])
+            self.assertEqual(faults.lost(server.root, clients.acked), [])
+            self.assertEqual(faults.broken(server.root), [])
+
+    def test_stop_waits_for_stalled_clients_once_not_once_a_loop(self):
+        with support.Sluice(engine=self.engine, wrapper=faults.NO_TMPFILE, loops=3) as server:
+            clients = [self.enterContext(support.raw(server)) for _ in range(20)]
+            for number, client in enumerate(clients):
+                client.send(b"PUT /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\npart" % number)
+            support.wait_until(lambda: len(server.temp_files()) == len(clients), "all uploads begun")
+            begin = time.monotonic()
+            server.stop()
+            self.assertLess(time.monotonic() - begin, STOP_SECONDS)
+            self.assertEqual(server.stored(), [])
+
+
+class TwoServers:
+    """Two containers on one volume, as in a rolling restart: each believes to be process 1."""
+
+    engine = None
+
+    def start(self, root):
+        wrapper = [*OWN_PIDS, *faults.NO_TMPFILE]
+        return support.Sluice(root=root, engine=self.engine, wrapper=wrapper, durability="none")
+
+    @unittest.skipUnless(subprocess.run([*OWN_PIDS, "true"], capture_output=True).returncode == 0,
+                         "no process namespaces here (they take root and unshare)")
+    def test_their_temporary_files_do_not_meet(self):
+        root = os.path.join(self.enterContext(tempfile.TemporaryDirectory(prefix="sluice-two-")), "root")
+        with self.start(root) as one, self.start(root) as two:
+            with uploaders.Uploaders(one, seed=1) as ones, uploaders.Uploaders(two, seed=1_000_000) as twos:
+                ones.wait_for_acks(100)
+                twos.wait_for_acks(100)
+            self.assertEqual(ones.refused + twos.refused, [])
+            one.kill()
+            two.kill()
+        self.assertEqual(faults.lost(root, ones.acked | twos.acked), [])
+        self.assertEqual(faults.broken(root), [])
+
+
+faults.on_each_engine(globals(), Kill, KillNamed, Stop, TwoServers)
+
+if __name__ == "__main__":
+    unittest.main()

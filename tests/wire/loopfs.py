@@ -1,0 +1,102 @@
+"""A small file system in a file, of which a test may take away the power, the space or the right to write.
+
+Needs root, mkfs.ext4 and a loop device; faults.loop_fs() skips a test, with a word, where one of them is missing.
+"""
+
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+
+SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32)
+NO_LOG_FLUSH = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH: what is only in memory is lost, the journal too
+
+TRIES = 100  # unmounting waits for the last descriptor of a process that is just dying
+
+
+def run(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+class LoopFs:
+    """A context manager: made and mounted on entry, gone without a trace on exit."""
+
+    def __init__(self, mib=64, inodes=None):
+        self.mib, self.inodes = mib, inodes
+        self.is_mounted = False
+
+    def __enter__(self):
+        self.home = tempfile.mkdtemp(prefix="sluice-loopfs-")
+        self.image = os.path.join(self.home, "image")
+        self.path = os.path.join(self.home, "mount")
+        try:
+            os.mkdir(self.path)
+            with open(self.image, "wb") as image:
+                image.truncate(self.mib << 20)
+            inodes = [] if self.inodes is None else ["-N", str(self.inodes)]
+            # -m 0: no blocks kept back for root, who would be the one to run out of space otherwise.
+            run("mkfs.ext4", "-q", "-F", "-m", "0", *inodes, self.image)
+            self.mount()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.is_mounted:
+            self.unmount(is_last=True)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def mount(self):
+        """Replays the journal, as after a power cut."""
+        run("mount", "-o", "loop", self.image, self.path)
+        self.is_mounted = True
+
+    def unmount(self, is_last=False):
+        for _ in range(TRIES):
+            done = subprocess.run(["umount", self.path], capture_output=True, text=True)
+            if done.returncode == 0:
+                break
+            time.sleep(0.05)
+        else:
+            if not is_last:
+                raise OSError(done.stderr)
+            run("umount", "--lazy", self.path)
+        self.is_mounted = False
+
+    def commit_journal(self):
+        """Names that were made are on the disk now; bytes that nobody synced may not be."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.mkdir("commit", dir_fd=fd)
+            os.rmdir("commit", dir_fd=fd)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def cut_power(self):
+        """From now on nothing reaches the disk, and every operation fails."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(fd, SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+        finally:
+            os.close(fd)
+
+    def remount(self, option):
+        """option: "ro" or "rw". Read-only takes a moment in which nobody has a file open for writing."""
+        for _ in range(TRIES):
+            done = subprocess.run(["mount", "-o", f"remount,{option}", self.path], capture_output=True, text=True)
+            if done.returncode == 0:
+                return
+            time.sleep(0.05)
+        raise OSError(done.stderr)
+
+    def free_bytes(self):
+        fs = os.statvfs(self.path)
+        return fs.f_bavail * fs.f_frsize
+
+    def free_inodes(self):
+        return os.statvfs(self.path).f_favail

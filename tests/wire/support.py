@@ -1,0 +1,376 @@
+"""What every wire test needs: the program under test, curl, raw sockets, and a look at files and processes.
+
+The program runs as a user would run it, on 127.0.0.1, on a port the kernel chose, in a fresh root. Nothing here sleeps
+for a fixed time: `wait_until` polls for an event and fails with a word when it does not come.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("SLUICE_BIN", str(REPOSITORY / "build/release/sluice"))
+NO_URING = os.environ.get("SLUICE_NO_URING", "")
+START_SECONDS = 20
+STOP_SECONDS = 30
+ANSWER_SECONDS = 20
+KEPT_IN_UPLOADS = {".lock"}  # all else below uploads/ is a temporary file
+
+
+def wait_until(condition, what, seconds=ANSWER_SECONDS):
+    """Waits until condition() is true, and returns what it gave."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+# ---- the program ----
+
+
+def to_options(options, named):
+    """["--a", "b"] and max_size="1M" are both ways to say an option; a list value repeats it."""
+    words = [str(option) for option in options]
+    for name, value in named.items():
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            words += ["--" + name.replace("_", "-"), str(one)]
+    return words
+
+
+def clean_environment(more=None):
+    """Ours without SLUICE_*: the program reads those as its configuration and refuses what it does not know.
+
+    A sanitizer build is told what libh2o itself is known for.
+    """
+    known = REPOSITORY / "tests/support"
+    sanitizers = {"LSAN_OPTIONS": f"suppressions={known}/lsan.supp:print_suppressions=0",
+                  "TSAN_OPTIONS": f"suppressions={known}/tsan.supp"}
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("SLUICE_")}
+    return {**sanitizers, **ours, **(more or {})}
+
+
+class Sluice:
+    """The running program. `with Sluice(engine="threads") as server:` starts it, and stops it as an operator would.
+
+    options       words of the command line, as a list; or as keywords: max_size="1M", conflict="rename"
+    wrapper       words before the program, as ["strace", "-f"] or [support.NO_URING, "EPERM"]
+    root          a folder to serve; without it a fresh one, removed in the end
+    environment   variables beside the present ones
+    """
+
+    def __init__(self, *options, wrapper=(), root=None, environment=None, **named):
+        words = [word for option in options for word in (option if isinstance(option, (list, tuple)) else [option])]
+        if "listen" not in named and "--listen" not in words:
+            named["listen"] = "127.0.0.1:0"
+        self._own_root = root is None
+        self.root = pathlib.Path(root if root is not None else tempfile.mkdtemp(prefix="sluice-wire-"))
+        self.files, self.uploads = self.root / "files", self.root / "uploads"
+        self.command = [*wrapper, BINARY, *to_options(words, named), "--root", str(self.root)]
+        self.environment = clean_environment(environment)
+        self.process, self.banner, self.log, self.url = None, [], [], None
+        self.host, self.port, self.unix = None, None, None
+        self._reader = None
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.discard()
+            raise
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None and self.is_running():
+                self.stop()
+        finally:
+            self.discard()
+
+    def start(self):
+        self.log, self.banner = [], []
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, errors="backslashreplace",
+                                        env=self.environment)
+        self._reader = threading.Thread(target=self._read_log, args=(self.process.stderr,), daemon=True)
+        self._reader.start()
+        watchdog = threading.Timer(START_SECONDS, self.process.kill)
+        watchdog.start()
+        for line in self.process.stdout:  # the start block ends with a line to try
+            self.banner.append(line.rstrip("\n"))
+            if line.split()[:1] == ["try"]:
+                break
+        watchdog.cancel()
+        if not self.banner or self.banner[-1].split()[:1] != ["try"]:
+            self.process.wait()
+            self._reader.join(1)
+            raise AssertionError(f"did not start, exit code {self.process.returncode}: {self.log}")
+        self._take_address(self.said("listening"))
+        return self
+
+    def _take_address(self, url):
+        self.url = url
+        if url.startswith("unix:"):
+            self.unix = url[5:]
+            return
+        match = re.fullmatch(r"http://\[?([^]/]+?)\]?:(\d+)", url)
+        self.host, self.port = match[1], int(match[2])
+
+    def _read_log(self, stream):
+        for line in stream:
+            self.log.append(line.rstrip("\n"))
+
+    def said(self, word):
+        """The rest of the start block's line that begins with `word`."""
+        for line in self.banner:
+            if line.split()[:1] == [word]:
+                return line.split(maxsplit=1)[1]
+        raise AssertionError(f"no line {word!r} in {self.banner}")
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def path(self, name):
+        return self.files / name
+
+    def stored(self):
+        """Every finished file, as path below files/."""
+        return sorted(str(p.relative_to(self.files)) for p in self.files.rglob("*") if p.is_file())
+
+    def temp_files(self):
+        return sorted(str(p.relative_to(self.uploads)) for p in self.uploads.rglob("*")
+                      if p.is_file() and p.name not in KEPT_IN_UPLOADS)
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds=STOP_SECONDS):
+        """Waits for the end and returns the exit code."""
+        code = self.process.wait(seconds)
+        self._reader.join(5)
+        return code
+
+    def stop(self):
+        """SIGTERM; it must drain, leave with 0, and leave nothing behind."""
+        self.terminate()
+        code = self.wait()
+        assert code == 0, f"exit code {code} after SIGTERM: {self.log[-20:]}"
+        assert self.temp_files() == [], f"left in uploads/: {self.temp_files()}"
+
+    def kill(self):
+        self.process.kill()
+        return self.wait()
+
+    def discard(self):
+        if self.process is not None:
+            if self.is_running():
+                self.kill()
+            self.process.stdout.close()
+            self._reader.join(5)
+            self.process.stderr.close()
+        if self._own_root:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+
+def run_program(*words, wrapper=(), environment=None, seconds=START_SECONDS):
+    """Runs the program to its end, for --help and bad options."""
+    return subprocess.run([*wrapper, BINARY, *words], capture_output=True, text=True, timeout=seconds,
+                          stdin=subprocess.DEVNULL, env=clean_environment(environment))
+
+
+# ---- answers ----
+
+
+class Answer:
+    """An HTTP answer. Header names are lower case; a header sent twice is joined by ", "."""
+
+    def __init__(self, status, headers, body, exit_code=0, message=""):
+        self.status, self.headers, self.body = status, headers, body
+        self.exit_code, self.message = exit_code, message  # of curl
+
+    @property
+    def text(self):
+        return self.body.decode("utf-8", "backslashreplace")
+
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def code(self):
+        """The stable code of a problem, or None."""
+        is_problem = self.headers.get("content-type") == "application/problem+json"
+        return self.json()["code"] if is_problem else None
+
+    def __repr__(self):
+        return f"<{self.status} {self.headers} {self.body[:300]!r} curl: {self.exit_code} {self.message}>"
+
+
+def parse_head(head):
+    status_line, *lines = head.decode("latin-1").split("\r\n")
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        name, value = name.strip().lower(), value.strip()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return int(status_line.split(" ", 2)[1]), headers
+
+
+# ---- curl ----
+
+
+def curl(*words, data=None, seconds=120):
+    """The real curl, quiet and without a config file. status is 0 when no answer came. data: bytes for its stdin."""
+    with tempfile.TemporaryDirectory(prefix="sluice-curl-") as folder:
+        head, body = pathlib.Path(folder, "head"), pathlib.Path(folder, "body")
+        command = ["curl", "-q", "-sS", "--noproxy", "*", "-m", str(seconds), "-D", head, "-o", body, "-w",
+                   "%{http_code}"]
+        done = subprocess.run([*command, *map(str, words)], capture_output=True, input=data)
+        status = int(done.stdout[-3:] or 0)
+        headers = {}
+        if status and head.exists():
+            heads = [piece for piece in head.read_bytes().split(b"\r\n\r\n") if piece]
+            status, headers = parse_head(heads[-1])  # those before are 100 Continue
+        content = body.read_bytes() if body.exists() else b""
+    return Answer(status, headers, content, done.returncode, done.stderr.decode("utf-8", "backslashreplace").strip())
+
+
+# ---- raw sockets ----
+
+
+class Raw:
+    """A socket and its reading end: bytes out as they are given, one HTTP answer in at a time."""
+
+    def __init__(self, server, seconds=ANSWER_SECONDS):
+        if server.unix:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(server.unix)
+        else:
+            self.socket = socket.create_connection((server.host, server.port))
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.settimeout(seconds)
+        self.pending = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+        return self
+
+    def drip(self, data):
+        """One byte a segment: TCP_NODELAY is set."""
+        for at in range(len(data)):
+            self.socket.sendall(data[at:at + 1])
+        return self
+
+    def half_close(self):
+        self.socket.shutdown(socket.SHUT_WR)
+        return self
+
+    def reset(self):
+        """Closes with RST instead of FIN."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        self.socket.close()
+
+    def _more(self):
+        piece = self.socket.recv(65536)
+        if not piece:
+            raise EOFError(f"the connection was closed after {self.pending[:200]!r}")
+        self.pending += piece
+
+    def answer(self, method="GET"):
+        """Reads one answer, an interim one too."""
+        while b"\r\n\r\n" not in self.pending:
+            self._more()
+        head, _, self.pending = self.pending.partition(b"\r\n\r\n")
+        status, headers = parse_head(head)
+        if method == "HEAD" or status < 200 or status in (204, 304):
+            return Answer(status, headers, b"")
+        length = int(headers["content-length"])
+        while len(self.pending) < length:
+            self._more()
+        body, self.pending = self.pending[:length], self.pending[length:]
+        return Answer(status, headers, body)
+
+    def rest(self):
+        """Everything until the server closes."""
+        try:
+            while True:
+                self._more()
+        except EOFError:
+            pass
+        rest, self.pending = self.pending, b""
+        return rest
+
+    def is_closed_clean(self):
+        """Did the server close after its answer, without another byte and without a reset?"""
+        try:
+            return self.rest() == b""
+        except (TimeoutError, ConnectionResetError):
+            return False
+
+    def request(self, method, target, body=b"", headers=()):
+        """Sends a whole request and reads its answer."""
+        head = [f"{method} {target} HTTP/1.1", "Host: wire.test", *headers]
+        if body or method in ("PUT", "POST"):
+            head.append(f"Content-Length: {len(body)}")
+        self.send("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        return self.answer(method)
+
+
+def raw(server, **options):
+    return Raw(server, **options)
+
+
+# ---- bytes, files, processes ----
+
+
+def content(size, seed=1):
+    """`size` bytes that look random, always the same, and differ at every offset."""
+    return hashlib.shake_128(f"sluice {seed}".encode()).digest(size)
+
+
+def sha256_of(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fds(pid):
+    """How many descriptors a process holds."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def rss_mib(pid):
+    """Resident memory: (now, peak)."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return tuple(int(re.search(rf"{key}:\s+(\d+) kB", status)[1]) / 1024 for key in ("VmRSS", "VmHWM"))
+
+
+def free_bytes(path):
+    stat = os.statvfs(path)
+    return stat.f_bavail * stat.f_frsize
