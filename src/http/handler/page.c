@@ -3,6 +3,7 @@
 #include "handler.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 extern const unsigned char sl_page_index[];
 extern const size_t sl_page_index_bytes;
@@ -12,7 +13,8 @@ extern const size_t sl_page_index_bytes;
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 #define DONE_POLICY \
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-#define DONE_FILES_MAX 100 /* on one page; a Location header has its limits too */
+/* The target of /done, which must pass our own limit on targets (8192). Files beyond it are only counted. */
+#define DONE_TARGET_BYTES_MAX ((size_t)6144)
 
 static void reply_page(struct sl_request *request, const char *policy, struct sl_bytes body)
 {
@@ -28,23 +30,39 @@ void sl_handle_page(struct sl_request *request)
 
 /* ---- after a form ---- */
 
-/* "/done?file=a/b&file=c" */
+/* A path as the value of a query: all but unreserved bytes and '/' as %XX; above all '&', which sl_path_encode
+ * keeps. */
+static void put_query_value(struct sl_text *text, struct sl_bytes path)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+    for (size_t i = 0; i < path.len; i++) {
+        unsigned char c = (unsigned char)path.base[i];
+        if (c != '\0' && strchr(plain, c) != NULL)
+            sl_text_put(text, (struct sl_bytes){path.base + i, 1});
+        else
+            sl_text_printf(text, "%%%02X", c);
+    }
+}
+
+/* "/done?file=a/b&file=c&more=7" */
 void sl_reply_to_done_page(struct sl_request *request, const struct sl_stored *stored, size_t count)
 {
-    size_t room = strlen(request->http->options.public_url) + 16,
-           shown = count < DONE_FILES_MAX ? count : DONE_FILES_MAX;
-    for (size_t i = 0; i < shown; i++)
-        room += 3 * stored[i].session->path.len + 8;
+    struct sl_bytes home = sl_bytes_of(request->http->options.public_url);
+    size_t room = home.len + DONE_TARGET_BYTES_MAX + 64, shown = 0;
     struct sl_text location;
     sl_text_init(&location, h2o_mem_alloc_pool(&request->h2o.pool, room), room);
-    sl_text_put(&location, sl_bytes_of(request->http->options.public_url));
+    sl_text_put(&location, home);
     sl_text_put(&location, SL_BYTES("/done?"));
-    for (size_t i = 0; i < shown; i++) {
-        const struct sl_path *path = &stored[i].session->path;
-        h2o_iovec_t escaped = h2o_uri_escape(&request->h2o.pool, path->text, path->len, "/");
-        sl_text_printf(&location, "%sfile=%.*s", i == 0 ? "" : "&", (int)escaped.len, escaped.base);
+    for (; shown < count; shown++) {
+        const struct sl_path *path = &stored[shown].session->path;
+        if (location.len - home.len + 3 * path->len > DONE_TARGET_BYTES_MAX)
+            break;
+        sl_text_put(&location, shown == 0 ? SL_BYTES("file=") : SL_BYTES("&file="));
+        put_query_value(&location, (struct sl_bytes){path->text, path->len});
     }
-    assert(!location.full);
+    if (shown < count)
+        sl_text_printf(&location, "&more=%zu", count - shown);
+    assert(!location.full && shown > 0);
     sl_reply_header(request, "location", (struct sl_bytes){location.base, location.len});
     sl_reply_empty(request, 303);
 }
@@ -55,46 +73,85 @@ static void put_html(struct sl_request *request, struct sl_text *text, struct sl
     sl_text_put(text, (struct sl_bytes){escaped.base, escaped.len});
 }
 
-/* One line of the list; what is not a path of ours is left out. */
-static void put_file(struct sl_request *request, struct sl_text *text, struct sl_bytes raw)
+/* One line of the list. false: not a path of ours, and left out. */
+static bool put_file(struct sl_request *request, struct sl_text *text, struct sl_bytes raw)
 {
     struct sl_path path;
     if (sl_path_decode(raw, &path) != SL_OK)
-        return;
+        return false;
     sl_text_put(text, SL_BYTES("<li><a href=\""));
     put_html(request, text, sl_reply_url(request, &path));
     sl_text_put(text, SL_BYTES("\">"));
     put_html(request, text, (struct sl_bytes){path.text, path.len});
     sl_text_put(text, SL_BYTES("</a></li>\n"));
+    return true;
 }
 
 static const char done_head[] =
-    "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
-    "content=\"width=device-width,initial-scale=1\"><title>Stored</title>\n"
-    "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1rem;color-scheme:light "
-    "dark}li{margin:.4rem 0;overflow-wrap:anywhere}</style>\n<h1>Stored</h1>\n<ul>\n";
-static const char done_tail[] = "</ul>\n<p><a href=\"/\">Upload more</a></p>\n</html>\n";
+    "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>Stored</title>\n<style>\n"
+    ":root{color-scheme:light dark;--page:#f4f6f8;--card:#fff;--text:#17202a;--good:#17743a;--accent:#0b63ce}\n"
+    "@media(prefers-color-scheme:dark){:root{--page:#12161a;--card:#1b2127;--text:#e8edf2;--good:#7ad69b;"
+    "--accent:#7db7ff}}\n"
+    "body{font:16px/1.5 system-ui,sans-serif;color:var(--text);background:var(--page);max-width:42rem;margin:0 auto;"
+    "padding:clamp(1rem,6vh,4rem) 1rem}\n"
+    "ul{list-style:none;padding:0;display:grid;gap:.5rem}\n"
+    "li{padding:.75rem 1rem;background:var(--card);box-shadow:inset 4px 0 var(--good);border-radius:10px;"
+    "overflow-wrap:anywhere}\n"
+    "a{color:var(--accent)}\n</style>\n<h1>Stored</h1>\n<ul>\n";
+static const char done_tail[] = "</ul>\n<p><a href=\"./\">Upload more</a></p>\n</html>\n";
+
+/* The value of `pair` if its key is `key`, which ends in '='; else an empty span. */
+static struct sl_bytes value_if(struct sl_bytes pair, struct sl_bytes key)
+{
+    if (pair.len <= key.len || memcmp(pair.base, key.base, key.len) != 0)
+        return (struct sl_bytes){0};
+    return (struct sl_bytes){pair.base + key.len, pair.len - key.len};
+}
+
+/* Takes "key=value" off the front of the query. */
+static struct sl_bytes shift_pair(struct sl_bytes *query)
+{
+    const char *end = memchr(query->base, '&', query->len);
+    struct sl_bytes pair = {query->base, end == NULL ? query->len : (size_t)(end - query->base)};
+    size_t used = end == NULL ? pair.len : pair.len + 1;
+    *query = (struct sl_bytes){query->base + used, query->len - used};
+    return pair;
+}
+
+/* The most that the page can take: each byte of the query may become six when escaped, twice (link and text), beside
+ * the host in each link. */
+static size_t done_page_room(const struct sl_request *request)
+{
+    size_t files = 1, host = request->host.len + strlen(request->http->options.public_url) +
+                             strlen(request->http->options.base_path);
+    for (size_t i = 0; i < request->query.len; i++)
+        files += request->query.base[i] == '&';
+    return sizeof done_head + sizeof done_tail + 24 * request->query.len + files * (6 * host + 256);
+}
 
 void sl_handle_done_page(struct sl_request *request)
 {
-    /* Each byte of the query may become six when escaped, twice (link and text), beside the host. */
-    size_t files = 1, host = request->h2o.input.authority.len + strlen(request->http->options.public_url);
-    for (size_t i = 0; i < request->query.len; i++)
-        files += request->query.base[i] == '&';
-    size_t room = sizeof done_head + sizeof done_tail + 24 * request->query.len + files * (6 * host + 256);
+    size_t room = done_page_room(request), files = 0;
     struct sl_text text;
     sl_text_init(&text, h2o_mem_alloc_pool(&request->h2o.pool, room), room);
     sl_text_put(&text, SL_BYTES(done_head));
-    struct sl_bytes rest = request->query;
-    while (rest.len > 0) {
-        const char *end = memchr(rest.base, '&', rest.len);
-        size_t len = end == NULL ? rest.len : (size_t)(end - rest.base);
-        if (len > 5 && memcmp(rest.base, "file=", 5) == 0)
-            put_file(request, &text, (struct sl_bytes){rest.base + 5, len - 5});
-        size_t used = end == NULL ? len : len + 1;
-        rest.base += used;
-        rest.len -= used;
+    struct sl_bytes query = request->query;
+    uint64_t more = 0;
+    while (query.len > 0) {
+        struct sl_bytes pair = shift_pair(&query), file = value_if(pair, SL_BYTES("file="));
+        if (file.len > 0)
+            files += put_file(request, &text, file);
+        else
+            (void)sl_bytes_to_u64(value_if(pair, SL_BYTES("more=")), &more);
     }
+    if (files == 0) { /* nobody was sent here by us */
+        sl_reply_problem(request, SL_NOT_FOUND, NULL);
+        return;
+    }
+    if (more > 0)
+        sl_text_printf(&text, "<li>and %" PRIu64 " more</li>\n", more);
     sl_text_put(&text, SL_BYTES(done_tail));
+    assert(!text.full);
     reply_page(request, DONE_POLICY, (struct sl_bytes){text.base, text.len});
 }
