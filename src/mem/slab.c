@@ -149,7 +149,7 @@ static struct sl_slab *take_piece(struct sl_slab_pool *pool, enum sl_slab_class 
 
 struct sl_slab *sl_slab_try(struct sl_slab_pool *pool, enum sl_slab_class class)
 {
-    if (class == SL_SLAB_SMALL && !sl_list_is_empty(&pool->waiters))
+    if (!sl_list_is_empty(&pool->waiters)) /* what is free is theirs, as soon as the line is served */
         return NULL;
     return take_piece(pool, class);
 }

@@ -31,11 +31,9 @@ static bool reserved_is_idle(const struct sl_pipeline *pipeline)
     return pipeline->reserved->references == 1 && pipeline->current != pipeline->reserved;
 }
 
-/* Not while others wait to be admitted: what is free is for the line, which is served at the end of the turn. */
 static struct sl_slab *take_large(struct sl_pipeline *pipeline)
 {
-    if (!pipeline->is_bulk || pipeline->large_held >= sl_intake_large_share(pipeline->intake) ||
-        sl_slab_pool_stats(pipeline->intake->slabs).waiting > 0)
+    if (!pipeline->is_bulk || pipeline->large_held >= sl_intake_large_share(pipeline->intake))
         return NULL;
     struct sl_slab *slab = sl_slab_try(pipeline->intake->slabs, SL_SLAB_LARGE);
     if (slab != NULL)

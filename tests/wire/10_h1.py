@@ -409,7 +409,9 @@ class Continue(unittest.TestCase):
             self.assertEqual(client.answer().status, 201)
 
     def test_a_refusal_comes_instead_of_100(self):
-        for target, size, status, code in ((b"/there", 5, 409, "exists"), (b"/big", 2 << 20, 413, "too-large"),
+        for target, size, status, code in ((b"/there", 5, 409, "exists"),
+                                           (b"/there/below", 5, 409, "not-a-directory"),
+                                           (b"/big", 2 << 20, 413, "too-large"),
                                            (b"/healthz", 5, 405, "method-not-allowed"), (b"/a//b", 5, 400, "bad-path")):
             with self.subTest(target), raw(self.server) as client:
                 answer = self.expect(client, target, size)

@@ -47,7 +47,7 @@ void sl_slab_pool_destroy(struct sl_slab_pool *pool);
 /* The mapping, for registering with a ring: `*regions_out` regions of SL_SLAB_REGION_BYTES from the returned base. */
 char *sl_slab_pool_memory(struct sl_slab_pool *pool, unsigned *regions_out);
 
-/* A FILLING slab with one reference, yours; NULL when there is none or, for SMALL, when others wait in line.
+/* A FILLING slab with one reference, yours; NULL when there is none or when others wait in line.
  * Never waits. */
 struct sl_slab *sl_slab_try(struct sl_slab_pool *pool, enum sl_slab_class class);
 

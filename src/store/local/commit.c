@@ -84,7 +84,10 @@ static void on_folder_synced(struct sl_dirsync_waiter *waiter, sl_err err)
     object->err = err;
     if (err != SL_OK)
         object->sys_errno = waiter->sys_errno;
-    commit_run(object, err == SL_OK ? COMMIT_CLOSE_DIR : COMMIT_UNDO);
+    /* The folder could not be synced: the new name may or may not survive, so it must not stay. Where it took the place
+     * of an older file it does stay: that one is gone already, and either content is better than none. */
+    bool is_undone = err != SL_OK && !object->has_replaced;
+    commit_run(object, is_undone ? COMMIT_UNDO : COMMIT_CLOSE_DIR);
 }
 
 static void on_named(struct sl_store_object *object)
@@ -246,11 +249,7 @@ static void commit_run(struct sl_store_object *object, enum commit_step step)
         sl_disk_rename(disk, op, uploads_fd, object->temp, dir_fd, leaf, 0, on_commit_step, object);
         return;
     case COMMIT_DROP_TEMP: sl_disk_unlink(disk, op, uploads_fd, object->temp, false, on_commit_step, object); return;
-    case COMMIT_UNDO:
-        /* The folder could not be synced: the name may or may not survive, so it must not stay. An older file that it
-         * replaced is lost; that is what a disk that fails its syncs does. */
-        sl_disk_unlink(disk, op, dir_fd, leaf, false, on_commit_step, object);
-        return;
+    case COMMIT_UNDO: sl_disk_unlink(disk, op, dir_fd, leaf, false, on_commit_step, object); return;
     case COMMIT_CLOSE_DIR: sl_disk_close(disk, op, dir_fd, on_commit_step, object); return;
     case COMMIT_CLOSE_FILE: sl_disk_close(disk, op, object->fd, on_commit_step, object); return;
     }

@@ -195,6 +195,10 @@ static void on_dirsync_done(struct sl_disk_op *op, void *ctx)
     sl_list_move_all(&done, &group->running);
     sl_err err = op->err;
     int sys_errno = op->sys_errno;
+    /* A folder that could not be synced once is not trusted by those who came meanwhile either: what one of them put in
+     * place of another's name could be undone with it. */
+    if (err != SL_OK)
+        sl_list_move_all(&done, &group->next);
     if (sl_list_is_empty(&group->next)) {
         sl_link_unlink(&group->link);
         free(group);

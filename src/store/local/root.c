@@ -44,6 +44,17 @@ static int open_folder(int dir_fd, const char *name, mode_t mode)
     return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* What was made just now is durable before the first upload relies on it. Of folders above the parent only their makers
+ * know; where this may not be done, the file system's journal has to do. */
+static void sync_folder(int dir_fd, const char *path)
+{
+    int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)fsync(fd);
+    close(fd);
+}
+
 /* Temporary files belong to nobody when nobody else serves this root. */
 static void remove_leftovers(const struct sl_store_root *root)
 {
@@ -118,6 +129,8 @@ sl_err sl_store_root_open(const struct sl_store_options *options, struct sl_stor
     root->files_fd = open_folder(root_fd, "files", 0777);
     root->uploads_fd = root->files_fd < 0 ? -1 : open_folder(root_fd, "uploads", 0700);
     int sys_errno = errno;
+    sync_folder(root_fd, ".");
+    sync_folder(root_fd, "..");
     close(root_fd);
     if (root->uploads_fd < 0)
         return refuse(root, sys_errno, "make folders in", path, message_out, room);
