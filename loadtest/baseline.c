@@ -271,7 +271,7 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--no-defer-taskrun") == 0)
             s.defers = false;
         else if (strcmp(argv[i], "--depth") == 0 && i + 1 < argc)
-            s.depth = (unsigned)atoi(argv[++i]);
+            s.depth = (unsigned)strtoul(argv[++i], NULL, 10);
         else
             s.dir = argv[i];
     if (s.dir == NULL || s.depth < 1 || s.depth > DEPTH_MAX)

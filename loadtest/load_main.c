@@ -1,4 +1,5 @@
-/* sl_load: a load generator for sluice and for the baseline beside it. One process, one thread (and one for the probe), loopback only. */
+/* sl_load: a load generator for sluice and for the baseline beside it. One process, one thread (and one for the
+ * probe), loopback only. */
 #include "load_body.h"
 #include "load_options.h"
 #include "load_run.h"

@@ -1,6 +1,6 @@
-/* A health check beside the load, on a thread of its own: GET at fixed times on one keep-alive connection, each timed from
- * the moment it was due. A server that stalls delays the ones behind too, and all of them are counted (no coordinated
- * omission). What the machine makes us ourselves late is told apart. */
+/* A health check beside the load, on a thread of its own: GET at fixed times on one keep-alive connection, each timed
+ * from the moment it was due. A server that stalls delays the ones behind too, and all of them are counted (no
+ * coordinated omission). What the machine makes us ourselves late is told apart. */
 #ifndef SLUICE_LOADTEST_LOAD_PROBE_H
 #define SLUICE_LOADTEST_LOAD_PROBE_H
 

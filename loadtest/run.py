@@ -297,7 +297,8 @@ def print_table(rows):
             return f"{numbers['min' if key == 'cpu_s' else 'median']:.3f}"
         ratio = next((value for key, value in line.items() if key.startswith("ratio_to_")), "")
         print(f"{name:14} {label:11} {number('mb_per_s'):>8} {number('requests_per_s'):>8} {number('cpu_s'):>7} "
-              f"{number('peak_memory_mib'):>9} {number('p99_ms'):>9} {number('probe_p99_ms'):>9}  {ratio}", file=sys.stderr)
+              f"{number('peak_memory_mib'):>9} {number('p99_ms'):>9} {number('probe_p99_ms'):>9}  {ratio}",
+              file=sys.stderr)
     print("medians; CPU s is the smallest", file=sys.stderr)
 
 

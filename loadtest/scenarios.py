@@ -45,8 +45,8 @@ SCENARIOS = {
     "probe-hashing": {
         "about": "32 uploads of 256 MiB with SHA-256, 8 at once, and a health check each 10 ms: does the loop block?",
         "variants": {
-            "put": upload("put", "256Mi", "--connections", "8", "--requests", "32", "--probe", "/healthz", "--probe-interval", "10",
-                          stored=32 * 256 * MIB, config=SHA256),
+            "put": upload("put", "256Mi", "--connections", "8", "--requests", "32", "--probe", "/healthz",
+                          "--probe-interval", "10", stored=32 * 256 * MIB, config=SHA256),
         },
         "bounds": [("probe_p99_ms", "<", 5.0), ("probe_errors", "<", 1)],
     },

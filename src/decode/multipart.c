@@ -40,8 +40,8 @@ static void say_framing(struct sl_multipart *multipart, struct look *look, enum 
                         size_t bytes);
 static size_t find_delimiter(const struct sl_multipart *multipart, const char *window, size_t len, bool *found_out);
 
-/* Any visible ASCII, not only bchars (RFC 2046 section 5.1.1): "*****" is an old favourite. A space at the end could not
- * be told from padding. CR must not be in it: the search relies on a delimiter having one CR, its first byte. */
+/* Any visible ASCII, not only bchars (RFC 2046 section 5.1.1): "*****" is an old favourite. A space at the end could
+ * not be told from padding. CR must not be in it: the search relies on a delimiter having one CR, its first byte. */
 static bool is_boundary(const char *boundary, size_t len)
 {
     for (size_t i = 0; i < len; i++)
@@ -124,7 +124,8 @@ static void say_framing(struct sl_multipart *m, struct look *look, enum sl_multi
 
 /* --- text: the preamble and the data of parts --- */
 
-/* Only a preamble puts a CRLF before the first delimiter (RFC 2046 section 5.1.1, multipart-body); few bodies have one. */
+/* Only a preamble puts a CRLF before the first delimiter (RFC 2046 section 5.1.1, multipart-body); few bodies have
+ * one. */
 static void look_at_body_start(struct sl_multipart *m, struct look *look)
 {
     const char *bare = m->delimiter + 2;

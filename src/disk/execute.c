@@ -139,7 +139,8 @@ static bool advance_write(struct sl_disk_op *op, int64_t res)
 
 static bool advance_read(struct sl_disk_op *op, int64_t res)
 {
-    /* With O_DIRECT a read that stopped inside a block has met the end; some file systems refuse to go on from there. */
+    /* With O_DIRECT a read that stopped inside a block has met the end; some file systems refuse to go on from
+     * there. */
     if (res == -EINVAL && op->args.io.done > 0)
         res = 0;
     if (res < 0)

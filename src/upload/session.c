@@ -1,4 +1,5 @@
-/* The state machine of one file. See session.h for the picture; session_enter is the only place where the state changes. */
+/* The state machine of one file. See session.h for the picture; session_enter is the only place where the state
+ * changes. */
 #include "sluice/upload/session.h"
 
 #include <assert.h>

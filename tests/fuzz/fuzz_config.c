@@ -1,6 +1,6 @@
 /* Any bytes as a configuration. The input is cut at its NUL bytes: the first piece is the YAML file, those that begin
- * with SLUICE_ are the environment, the rest is the command line. Whatever they say, a load ends in a whole config or in
- * one clean line, and twice the same. Links sl_app. */
+ * with SLUICE_ are the environment, the rest is the command line. Whatever they say, a load ends in a whole config or
+ * in one clean line, and twice the same. Links sl_app. */
 #include "sluice/app/config.h"
 
 #include <stdlib.h>

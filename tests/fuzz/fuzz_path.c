@@ -1,5 +1,6 @@
 /* Any bytes as a path, a name and a query. What comes out of one door is welcome at the next: a decoded path passes the
- * check and survives encoding, a cleaned name is a segment and is clean. The first byte is the length names are cut to. */
+ * check and survives encoding, a cleaned name is a segment and is clean. The first byte is the length names are cut
+ * to. */
 #include "sluice/decode/path.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-"""kill -9 and SIGTERM under load: what was acknowledged is there, no name holds a part, and nothing is left behind after
-the next start.
+"""kill -9 and SIGTERM under load: what was acknowledged is there, no name holds a part, and nothing is left behind
+after the next start.
 
 SLUICE_ROUNDS sets how often each case is repeated, for a soak.
 """

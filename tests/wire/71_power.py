@@ -1,7 +1,7 @@
 """Power loss: at durability full, what was acknowledged is there after the journal is replayed; names and bytes.
 
-The power is cut by ext4's shutdown ioctl on a loop file system: what was not on its disk is gone, the journal's tail too.
-What this cannot show is a disk that lies about its own cache. SLUICE_ROUNDS sets how often each case is repeated.
+The power is cut by ext4's shutdown ioctl on a loop file system: what was not on its disk is gone, the journal's tail
+too. What this cannot show is a disk that lies about its own cache. SLUICE_ROUNDS sets how often each case is repeated.
 """
 
 import os

@@ -1,5 +1,5 @@
-"""No space, no inodes, no right to write: the client sees 507 or 500 as an answer, not as a reset; what was taken is given
-back; and the next upload works once there is room."""
+"""No space, no inodes, no right to write: the client sees 507 or 500 as an answer, not as a reset; what was taken is
+given back; and the next upload works once there is room."""
 
 import itertools
 import os

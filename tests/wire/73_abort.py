@@ -1,5 +1,5 @@
-"""A thousand uploads that break off: whatever way they end, descriptors, temporary files, space and memory return to where
-they were, and the server goes on. That all buffers came back it asserts itself, as it leaves."""
+"""A thousand uploads that break off: whatever way they end, descriptors, temporary files, space and memory return to
+where they were, and the server goes on. That all buffers came back it asserts itself, as it leaves."""
 
 import concurrent.futures
 import itertools
@@ -121,7 +121,8 @@ class Aborts:
         self.server.stop()
 
     def growth_mib(self, way, count):
-        """What a batch leaves behind. The allocator may keep more after a busier moment, once; a leak is in every batch."""
+        """What a batch leaves behind. The allocator may keep more after a busier moment, once; a leak is in every
+        batch."""
         self.wait_until_nothing_is_held()
         before = support.rss_mib(self.server.pid)[0]
         self.abort_many(way, count)

@@ -1,4 +1,5 @@
-"""Memory is bounded by configuration, whatever is sent and however slowly: --buffer-memory and 32 MiB for all the rest."""
+"""Memory is bounded by configuration, whatever is sent and however slowly: --buffer-memory and 32 MiB for all the
+rest."""
 
 import concurrent.futures
 import contextlib
@@ -23,7 +24,8 @@ QUICK_SECONDS = 5  # an upload of 10 MiB among slow clients, on a busy machine t
 
 
 class Load:
-    """The load generator at work. A context manager; leaving it waits for the end, and all requests must have got a 2xx."""
+    """The load generator at work. A context manager; leaving it waits for the end, and all requests must have got a
+    2xx."""
 
     def __init__(self, server, *words):
         self.command = [str(LOAD), "--target", f"{server.host}:{server.port}", *map(str, words)]

@@ -1,4 +1,5 @@
-"""Clients that upload without pause and remember what was acknowledged, for tests that pull the rug from under the server.
+"""Clients that upload without pause and remember what was acknowledged, for tests that pull the rug from under the
+server.
 
 Every file tells what it must hold: its bytes begin with a seed and a size, and the rest follows from them. So any file
 found later can be told whole or broken, whoever sent it, and whether it was acknowledged or not.

@@ -1,5 +1,5 @@
-/* One loop and all that belongs to it: memory, disk engine, store, uploads, connections. One worker a thread; workers share
- * only the root, the hash pool and what they were told at start. */
+/* One loop and all that belongs to it: memory, disk engine, store, uploads, connections. One worker a thread; workers
+ * share only the root, the hash pool and what they were told at start. */
 #ifndef SLUICE_APP_WORKER_H
 #define SLUICE_APP_WORKER_H
 

@@ -51,8 +51,8 @@ SL_MUST_CHECK sl_err sl_multipart_init(struct sl_multipart *multipart, struct sl
 
 /* Says what the start of the window is. The caller drops `*bytes_out` bytes from its front and calls again, until
  * MORE; it then appends what comes and calls again with the same start. Never needs more than
- * SL_MULTIPART_HEAD_BYTES_MAX undecided bytes in the window; of data, never more than delimiter_len + 128 stay undecided
- * (and while a delimiter candidate is complete but its line end is not).
+ * SL_MULTIPART_HEAD_BYTES_MAX undecided bytes in the window; of data, never more than delimiter_len + 128 stay
+ * undecided (and while a delimiter candidate is complete but its line end is not).
  * SL_BAD_FORM: malformed, no delimiter within SL_MULTIPART_PREAMBLE_MAX bytes, no Content-Disposition: form-data with a
  * name. Nested multipart/mixed is taken as plain data.
  * SL_FORM_LIMIT: parts, headers, or header bytes over the limit.

@@ -15,8 +15,9 @@ struct sl_path {
 };
 
 /* Decodes `raw` (percent-encoded, no query, without the leading '/') into path_out. SL_BAD_PATH: bad percent, not
- * UTF-8, an empty, "." or ".." segment (also percent-encoded), a trailing '/', NUL, a control byte (C0, DEL, C1), a backslash,
- * "%2F" inside a segment, a segment above 255 or a path above 1024 bytes. An empty raw is SL_BAD_PATH too. */
+ * UTF-8, an empty, "." or ".." segment (also percent-encoded), a trailing '/', NUL, a control byte (C0, DEL, C1), a
+ * backslash, "%2F" inside a segment, a segment above 255 or a path above 1024 bytes. An empty raw is SL_BAD_PATH
+ * too. */
 SL_MUST_CHECK sl_err sl_path_decode(struct sl_bytes raw, struct sl_path *path_out);
 
 /* The same rules for a path that is not percent-encoded (a rendered name template). */
@@ -27,8 +28,8 @@ void sl_path_encode(struct sl_text *text, struct sl_bytes path);
 
 /* Makes one safe segment of a name somebody sent: the part behind the last '/' or '\\'; control, direction-changing,
  * zero-width and invalid bytes become '_'; spaces and dots at both ends go (a leading dot too: no hidden files); cut to
- * `max` bytes, 4 to 255, at a character, the extension kept if it is at most 32 bytes; nothing left, "file". Cannot fail.
- * out: max + 1 bytes. Returns the length. */
+ * `max` bytes, 4 to 255, at a character, the extension kept if it is at most 32 bytes; nothing left, "file". Cannot
+ * fail. out: max + 1 bytes. Returns the length. */
 size_t sl_name_clean(struct sl_bytes name, char *out, size_t max);
 
 /* The decoded value of `key` in a query string (no '?'); '+' is a space. *len_out 0 with SL_OK: not there or empty.

@@ -150,7 +150,8 @@ void sl_disk_open(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const
 void sl_disk_close(struct sl_disk *disk, struct sl_disk_op *op, int fd, sl_disk_cb on_done, void *ctx);
 
 /* fallocate(2), mode 0: the file becomes `bytes` long and its blocks are there, or SL_NO_SPACE. SL_UNSUPPORTED where
- * the file system cannot (never emulated by writing zeros). 0 bytes: SL_OK. After a failure some blocks may be left in the file. */
+ * the file system cannot (never emulated by writing zeros). 0 bytes: SL_OK. After a failure some blocks may be left
+ * in the file. */
 void sl_disk_allocate(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint64_t bytes, sl_disk_cb on_done,
                       void *ctx);
 

@@ -5,8 +5,8 @@
 #include "sluice/http/request.h"
 #include "sluice/upload/session.h"
 
-/* application/problem+json (RFC 9457): type, title, status, detail, code, request-id. detail: one sentence for people, or
- * NULL. Detaches a sink that is still attached. */
+/* application/problem+json (RFC 9457): type, title, status, detail, code, request-id. detail: one sentence for
+ * people, or NULL. Detaches a sink that is still attached. */
 void sl_reply_problem(struct sl_request *request, sl_err err, const char *detail);
 
 /* The same, with `stored` among the members: the URLs of files that were stored before another one failed. */

@@ -73,8 +73,8 @@ bool sl_request_has_header(const struct sl_request *request, const char *name);
 
 bool sl_request_is_method(const struct sl_request *request, const char *method);
 
-/* Attaches the sink: from now on it is told when the request goes. Once a request. sink: lent until its response begins,
- * abort, or sl_body_discard. */
+/* Attaches the sink: from now on it is told when the request goes. Once a request. sink: lent until its response
+ * begins, abort, or sl_body_discard. */
 void sl_body_attach(struct sl_request *request, struct sl_sink *sink);
 
 /* Lets the body flow into the attached sink; sends 100 Continue if the client waits for it. May deliver bytes, and

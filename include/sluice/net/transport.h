@@ -1,5 +1,5 @@
-/* A byte stream over one accepted socket. h2o tells readiness, writes and keeps the socket's life; it never reads: bytes go
- * by recv() straight to where the caller wants them. Loop thread. */
+/* A byte stream over one accepted socket. h2o tells readiness, writes and keeps the socket's life; it never reads:
+ * bytes go by recv() straight to where the caller wants them. Loop thread. */
 #ifndef SLUICE_NET_TRANSPORT_H
 #define SLUICE_NET_TRANSPORT_H
 

@@ -124,8 +124,8 @@ struct sl_store_write {
     void *ctx;
 };
 
-/* Writes len bytes from slab->base + from at `offset`. slab: SEALED, shared: a reference is held until on_done. from and
- * offset are multiples of SL_SLAB_BLOCK_BYTES; so is len, but for the last write of the object (`is_tail`). */
+/* Writes len bytes from slab->base + from at `offset`. slab: SEALED, shared: a reference is held until on_done. from
+ * and offset are multiples of SL_SLAB_BLOCK_BYTES; so is len, but for the last write of the object (`is_tail`). */
 void sl_store_write(struct sl_store_object *object, struct sl_store_write *write, struct sl_slab *slab, size_t from,
                     size_t len, uint64_t offset, bool is_tail, sl_store_write_cb on_done, void *ctx);
 
@@ -133,8 +133,9 @@ void sl_store_write(struct sl_store_object *object, struct sl_store_write *write
 void sl_store_set_bulk(struct sl_store_object *object, bool is_bulk);
 
 /* Gives the object, `size` bytes of which were written, the name `path`; durable as the store was opened for.
- * path: lent until on_done; with RENAME it holds the name that was free. SL_EXISTS, SL_NOT_A_DIRECTORY, SL_IS_A_DIRECTORY and storage errors: there is no such name (of this
- * object), and the object is still to be aborted. No write may be in flight. After SL_OK the object is idle. */
+ * path: lent until on_done; with RENAME it holds the name that was free. SL_EXISTS, SL_NOT_A_DIRECTORY,
+ * SL_IS_A_DIRECTORY and storage errors: there is no such name (of this object), and the object is still to be
+ * aborted. No write may be in flight. After SL_OK the object is idle. */
 void sl_store_commit(struct sl_store_object *object, struct sl_path *path, uint64_t size, enum sl_conflict conflict,
                      sl_store_cb on_done, void *ctx);
 
@@ -162,12 +163,13 @@ struct sl_store_reader {
     size_t bytes_read;
 };
 
-/* Opens the finished object of this name. path: lent until on_done. SL_NOT_FOUND also for what is not a regular file. After an
- * error there is nothing to close. */
+/* Opens the finished object of this name. path: lent until on_done. SL_NOT_FOUND also for what is not a regular file.
+ * After an error there is nothing to close. */
 void sl_store_open(struct sl_store *store, struct sl_store_reader *reader, const struct sl_path *path,
                    sl_store_reader_cb on_done, void *ctx);
 
-/* Reads up to len bytes at offset into slab (FILLING, shared). reader->bytes_read tells how many came; fewer: the end. */
+/* Reads up to len bytes at offset into slab (FILLING, shared). reader->bytes_read tells how many came; fewer: the
+ * end. */
 void sl_store_read(struct sl_store_reader *reader, struct sl_slab *slab, size_t len, uint64_t offset,
                    sl_store_reader_cb on_done, void *ctx);
 

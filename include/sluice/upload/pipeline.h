@@ -1,6 +1,6 @@
-/* The buffers of one request's body: it offers room for the socket to fill, shows what came as a window, and turns what is
- * declared to be file data into aligned pieces for the session that is set. One copy at most: only what lies undecided
- * behind the end of a piece is moved to the front of the next buffer. Loop thread.
+/* The buffers of one request's body: it offers room for the socket to fill, shows what came as a window, and turns
+ * what is declared to be file data into aligned pieces for the session that is set. One copy at most: only what lies
+ * undecided behind the end of a piece is moved to the front of the next buffer. Loop thread.
  *
  * Bounds. Each admitted pipeline owns one SMALL slab until it is released, so it can always go on: whoever waits holds
  * nothing that others wait for. Uploads begin small, in the page cache; one that proves fast gets LARGE slabs, a fair
@@ -43,8 +43,8 @@ struct sl_pipeline {
 void sl_pipeline_admit(struct sl_pipeline *pipeline, struct sl_intake *intake, uint64_t body_bytes,
                        sl_pipeline_cb on_room, void *ctx);
 
-/* Where the next bytes may be put; len 0: none now. Then either the buffer is full of bytes carried over that the window
- * shows, and they are to be decided on first; or pipeline->is_starved is set and on_room will be called. */
+/* Where the next bytes may be put; len 0: none now. Then either the buffer is full of bytes carried over that the
+ * window shows, and they are to be decided on first; or pipeline->is_starved is set and on_room will be called. */
 struct sl_room sl_pipeline_room(struct sl_pipeline *pipeline);
 
 /* n bytes were put at the start of the last room. */
@@ -66,8 +66,8 @@ void sl_pipeline_accept(struct sl_pipeline *pipeline, size_t n);
 /* The session's data ends here: the rest is sealed and sl_session_finish called. */
 void sl_pipeline_end_file(struct sl_pipeline *pipeline);
 
-/* Gives everything back as soon as nothing is in flight; then on_closed, in a later turn. on_room will not run any more.
- * Sessions are not touched. */
+/* Gives everything back as soon as nothing is in flight; then on_closed, in a later turn. on_room will not run any
+ * more. Sessions are not touched. */
 void sl_pipeline_close(struct sl_pipeline *pipeline, sl_pipeline_cb on_closed, void *ctx);
 
 /* For the tick: a bulk pipeline that got nothing for two seconds gives its large slab back. */

@@ -67,8 +67,8 @@ struct sl_session {
 /* Makes a fresh id, not to be guessed. Any thread; aborts if the kernel has no randomness. */
 void sl_upload_id(char id_out[SL_UPLOAD_ID_BYTES]);
 
-/* Fills session->path by the template of the intake, a cleaned `filename` and session->id. The session must be IDLE and have
- * its id and created_ns. SL_BAD_PATH: the template gives no valid path. */
+/* Fills session->path by the template of the intake, a cleaned `filename` and session->id. The session must be IDLE
+ * and have its id and created_ns. SL_BAD_PATH: the template gives no valid path. */
 SL_MUST_CHECK sl_err sl_session_name(struct sl_session *session, struct sl_intake *intake, struct sl_bytes filename);
 
 /* Begins. session: zeroed but for id and path, lent until DONE or GONE. expected: bytes, or SL_STORE_SIZE_UNKNOWN.
@@ -84,8 +84,8 @@ void sl_session_finish(struct sl_session *session);
 /* Gives the file its name. State: STAGED. Then DONE or FAILED. */
 void sl_session_commit(struct sl_session *session);
 
-/* Drops everything as soon as nothing is in flight. Then GONE; no other on_change comes before. An idle session, and one
- * that is DONE or GONE already, is fine and gives no call. */
+/* Drops everything as soon as nothing is in flight. Then GONE; no other on_change comes before. An idle session, and
+ * one that is DONE or GONE already, is fine and gives no call. */
 void sl_session_leave(struct sl_session *session);
 
 /* true: no callback is to come and the memory is the owner's. */

@@ -1,5 +1,5 @@
-/* The answer of an HTTP/1.1 request: the last of h2o's output streams. One write at a time; h2o hands over the next piece
- * when the last one is out. */
+/* The answer of an HTTP/1.1 request: the last of h2o's output streams. One write at a time; h2o hands over the next
+ * piece when the last one is out. */
 #include "h1.h"
 
 #include <assert.h>

@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-#define READ_BUDGET_BYTES ((size_t)256 << 10) /* a wake-up; then other connections have their turn */
+#define READ_BUDGET_BYTES ((size_t)1 << 20) /* a wake-up; then other connections have their turn */
 #define RATE_GRACE_NS     (30 * SL_SEC)
 #define LINGER_BYTES_MAX  ((uint64_t)256 << 20) /* what a refused upload may still send before it is cut off */
 

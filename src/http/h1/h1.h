@@ -5,8 +5,8 @@
  *
  * HEAD: reading a request head. BODY: a handler has the request and its body may flow. ANSWER: the answer is being
  * written, and nothing is read. DRAIN: the answer is out, a short rest of the body is read and dropped so that
- * the connection can be kept. LINGER: nothing more is said; what still comes is dropped for a while, lest a reset eat the
- * answer. */
+ * the connection can be kept. LINGER: nothing more is said; what still comes is dropped for a while, lest a reset eat
+ * the answer. */
 #ifndef SLUICE_HTTP_H1_H1_H
 #define SLUICE_HTTP_H1_H1_H
 

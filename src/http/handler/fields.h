@@ -1,5 +1,5 @@
-/* Private to http/handler: the text fields of a form, copied out of its body. They belong to the request and go with it,
- * when its answer is out; until then they count against what all forms of the loop may hold. */
+/* Private to http/handler: the text fields of a form, copied out of its body. They belong to the request and go with
+ * it, when its answer is out; until then they count against what all forms of the loop may hold. */
 #ifndef SLUICE_HTTP_HANDLER_FIELDS_H
 #define SLUICE_HTTP_HANDLER_FIELDS_H
 

@@ -1,8 +1,8 @@
-/* POST multipart/form-data: many files and text fields, on the same buffers as a PUT. The parser looks at the pipeline's
- * window in place; file data is accepted where it lies, framing is skipped, text is copied out.
+/* POST multipart/form-data: many files and text fields, on the same buffers as a PUT. The parser looks at the
+ * pipeline's window in place; file data is accepted where it lies, framing is skipped, text is copied out.
  *
- * Nothing of a form becomes visible before its last byte has come: each file is staged, and all are committed at the end.
- * A commit that fails leaves the others as they are; the problem then tells which were stored. */
+ * Nothing of a form becomes visible before its last byte has come: each file is staged, and all are committed at the
+ * end. A commit that fails leaves the others as they are; the problem then tells which were stored. */
 #include "fields.h"
 #include "handler.h"
 

@@ -1,8 +1,9 @@
-/* GET and HEAD of a stored file: read by the engine into a buffer of the pool, sent, the buffer given back, and again. The
- * first piece is read before the answer begins, so that a file that cannot be read is an error and not half an answer.
+/* GET and HEAD of a stored file: read by the engine into a buffer of the pool, sent, the buffer given back, and
+ * again. The first piece is read before the answer begins, so that a file that cannot be read is an error and not
+ * half an answer.
  *
- * Downloads together hold at most half of the pool, and pass what they hold on with every piece; who finds no place waits
- * in line. So readers that do not read keep no upload waiting. The reader outlives its request while a read is in
+ * Downloads together hold at most half of the pool, and pass what they hold on with every piece; who finds no place
+ * waits in line. So readers that do not read keep no upload waiting. The reader outlives its request while a read is in
  * flight. */
 #include "handler.h"
 

@@ -1,4 +1,5 @@
-/* PUT and raw POST: the body is the file. Every body byte is the session's, so the sink is a thin coat over the pipeline.
+/* PUT and raw POST: the body is the file. Every body byte is the session's, so the sink is a thin coat over the
+ * pipeline.
  *
  *   buffers admitted -> session open (name looked up, space taken) -> body -> flushed -> committed -> answer
  *

@@ -1,7 +1,8 @@
 /* Private to store/local: the folders of a root and the state of one loop's view of it.
  *
  *   ROOT/files/    finished objects at the path their URL shows
- *   ROOT/uploads/  temporary files where the file system cannot have unnamed ones; ".lock" is held shared while serving */
+ *   ROOT/uploads/  temporary files where the file system cannot have unnamed ones, and .lock, held shared by whoever
+ *                  serves */
 #ifndef SLUICE_STORE_LOCAL_LOCAL_H
 #define SLUICE_STORE_LOCAL_LOCAL_H
 

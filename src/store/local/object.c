@@ -1,5 +1,5 @@
-/* An object being written: begun as a file without a name, written by slabs, dropped if it comes to nothing. Naming it is
- * commit.c's. Loop thread.
+/* An object being written: begun as a file without a name, written by slabs, dropped if it comes to nothing. Naming
+ * it is commit.c's. Loop thread.
  *
  * Space is taken ahead: all of it when the size is known, else in steps while the upload is bulky. That spares ext4 and
  * xfs the extending of the file at each write (13 % of the CPU of a large upload), and tells of a full disk early. */
@@ -131,8 +131,8 @@ static void on_begin_looked(struct sl_disk_op *op, void *ctx)
 void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, sl_store_cb on_done,
                     void *ctx)
 {
-    /* Unique among the loops, and by the random run among the processes that share the root: their pids may be the same,
-     * for in a container everybody is number 1. */
+    /* Unique among the loops, and by the random run among the processes that share the root: their pids may be the
+     * same, for in a container everybody is number 1. */
     static atomic_uint_fast64_t counter;
     *object =
         (struct sl_store_object){.store = store, .expected = expected, .on_done = on_done, .ctx = ctx, .fd = -1};
@@ -211,8 +211,8 @@ void sl_store_set_bulk(struct sl_store_object *object, bool is_bulk)
 
 /* ---- dropping ---- */
 
-/* Emptied before it is closed: the kernel may report a close and drop the file a moment later, but when an abort is done
- * the space is back, so that whoever comes next finds it. */
+/* Emptied before it is closed: the kernel may report a close and drop the file a moment later, but when an abort is
+ * done the space is back, so that whoever comes next finds it. */
 enum abort_step { ABORT_EMPTY, ABORT_CLOSE, ABORT_UNLINK };
 
 static void on_abort_step(struct sl_disk_op *op, void *ctx);

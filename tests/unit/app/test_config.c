@@ -5,7 +5,8 @@
 #include <ctype.h>
 #include <netinet/in.h>
 
-/* A value for each source of one key, and how the config shows it: [0] default, [1] file, [2] environment, [3] option. */
+/* A value for each source of one key, and how the config shows it: [0] default, [1] file, [2] environment, [3]
+ * option. */
 struct precedence_row {
     const char *name;
     const char *value[4];

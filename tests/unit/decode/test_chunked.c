@@ -255,8 +255,8 @@ static void decode_many_chunks_limit_each_line_and_not_their_sum(void **state)
     static char text[ROOM];
     size_t at = 0;
     for (int i = 0; i < 1000; i++)
-        at += (size_t)sprintf(text + at, "1;extension=%d\r\n%c\r\n", i, 'a' + i % 26);
-    at += (size_t)sprintf(text + at, "0\r\n\r\n");
+        at += (size_t)snprintf(text + at, sizeof text - at, "1;extension=%d\r\n%c\r\n", i, 'a' + i % 26);
+    at += (size_t)snprintf(text + at, sizeof text - at, "0\r\n\r\n");
     decode(&whole, (struct sl_bytes){text, at}, at, 0);
     decode(&cut_up, (struct sl_bytes){text, at}, 7, 0);
     assert_same(&whole, &cut_up, "thousand chunks");

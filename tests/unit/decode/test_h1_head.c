@@ -564,10 +564,10 @@ static void parse_header_count_at_and_over_the_limit(void **state)
         sl_err err;
     } cases[] = {{SL_H1_HEADERS_MAX, SL_OK}, {SL_H1_HEADERS_MAX + 1, SL_HEAD_TOO_LARGE}, {10000, SL_HEAD_TOO_LARGE}};
     for (size_t i = 0; i < COUNT(cases); i++) {
-        size_t at = (size_t)sprintf(text, "%s", GET OK_HOST);
+        size_t at = (size_t)snprintf(text, sizeof text, "%s", GET OK_HOST);
         for (unsigned n = 1; n < cases[i].headers; n++)
-            at += (size_t)sprintf(text + at, "a:b\r\n");
-        at += (size_t)sprintf(text + at, "\r\n");
+            at += (size_t)snprintf(text + at, sizeof text - at, "a:b\r\n");
+        at += (size_t)snprintf(text + at, sizeof text - at, "\r\n");
         assert_int_equal(parse((struct sl_bytes){text, at}), cases[i].err);
     }
     assert_int_equal(parse(SL_BYTES(GET OK_HOST "\r\n")), SL_OK);

@@ -1,6 +1,6 @@
 /* The multipart decoder, held to a table of bodies: each runs whole, byte by byte and cut at every position, and must
  * tell the same story each time. The story of a body is a line of text:
- *   [name|filename|type]data;   a part ("-": no filename, "": no type), its data, its end (';' is missing if it is cut off)
+ *   [name|filename|type]data;   a part ("-": no filename, "": no type), its data, its end (no ';' if it is cut off)
  *   .                           the closing delimiter was seen
  *   !NAME                       the error that ended it
  *   ?                           the body stopped too early; data that could still be a delimiter is not told */
@@ -43,24 +43,27 @@ struct form_case {
     const char *story;
 };
 
+/* It would tear the bodies apart. */
+/* clang-format off */
 static const struct form_case forms[] = {
     {"curl -F field -F file", CURL_BOUNDARY,
      TEXT("--" CURL_BOUNDARY "\r\n" HEAD("name=\"comment\"") "\r\nhello\r\n--" CURL_BOUNDARY "\r\n" HEAD(
-         "name=\"file\"; filename=\"a.bin\"") "Content-Type: application/octet-stream\r\n\r\n\x00\x01\r\n\r\n--" CURL_BOUNDARY
-                                              "--\r\n"),
+         "name=\"file\"; filename=\"a.bin\"") "Content-Type: application/octet-stream\r\n\r\n\x00\x01\r\n\r\n--"
+         CURL_BOUNDARY
+         "--\r\n"),
      "[comment|-|]hello;[file|a.bin|application/octet-stream]\\x00\x01\r\n;."},
     {"Chrome", WEBKIT_BOUNDARY,
      TEXT("--" WEBKIT_BOUNDARY "\r\n" HEAD(
          "name=\"photos\"; filename=\"a%22b.jpg\"") "Content-Type: image/jpeg\r\n\r\n"
-                                                    "JFIF\r\n--" WEBKIT_BOUNDARY "\r\n" HEAD(
-                                                        "name=\"photos\"; filename=\"\xc3\xa4.png\"") "Content-Type: image/png"
-                                                                                                      "\r\n\r\nPNG\r\n--" WEBKIT_BOUNDARY
-                                                                                                      "--\r\n"),
+         "JFIF\r\n--" WEBKIT_BOUNDARY "\r\n" HEAD(
+         "name=\"photos\"; filename=\"\xc3\xa4.png\"") "Content-Type: image/png"
+         "\r\n\r\nPNG\r\n--" WEBKIT_BOUNDARY
+         "--\r\n"),
      "[photos|a\"b.jpg|image/jpeg]JFIF;[photos|\xc3\xa4.png|image/png]PNG;."},
     {"Firefox, nothing chosen", GECKO_BOUNDARY,
      TEXT("--" GECKO_BOUNDARY
-          "\r\n" HEAD("name=\"f\"; filename=\"\"") "Content-Type: application/octet-stream\r\n\r\n"
-                                                   "\r\n--" GECKO_BOUNDARY "--\r\n"),
+         "\r\n" HEAD("name=\"f\"; filename=\"\"") "Content-Type: application/octet-stream\r\n\r\n"
+         "\r\n--" GECKO_BOUNDARY "--\r\n"),
      "[f||application/octet-stream];."},
     {"no part", NULL, TEXT("--X7--\r\n"), "."},
     {"no part, no last line end", NULL, TEXT("--X7--"), "."},
@@ -124,17 +127,18 @@ static const struct form_case forms[] = {
 
     {"nested multipart/mixed is data", NULL,
      TEXT("--X7\r\n" HEAD("name=\"f\"") "Content-Type: multipart/mixed; boundary=in\r\n\r\n--in\r\n"
-                                        "Content-Disposition: file; filename=\"a\"\r\n\r\nx\r\n--in--" CLOSE),
+         "Content-Disposition: file; filename=\"a\"\r\n\r\nx\r\n--in--" CLOSE),
      "[f|-|multipart/mixed; boundary=in]--in\r\nContent-Disposition: file; filename=\"a\"\r\n\r\nx\r\n--in--;."},
     {"other headers are ignored", NULL,
      TEXT("--X7\r\nX-A: 1\r\ncontent-disposition:form-data;name=a\r\nContent-Transfer-Encoding: base64\r\nX-A: 1\r\n"
-          "Content-Length:\r\nCONTENT-TYPE:\t text/plain; charset=utf-8 \t\r\n\r\neA==" CLOSE),
+         "Content-Length:\r\nCONTENT-TYPE:\t text/plain; charset=utf-8 \t\r\n\r\neA==" CLOSE),
      "[a|-|text/plain; charset=utf-8]eA==;."},
     {"names as sent", NULL,
      TEXT("--X7\r\n" HEAD(
          "name=\"f\"; filename=\"C:\\x\\y.txt\"") "\r\n1"
-                                                  "\r\n--X7\r\n" HEAD("name=\"f\"; filename=\"=?utf-8?Q?=C3=A4?=\"") "\r\n2\r\n--X7\r\n" HEAD(
-                                                      "name=\"f\"; filename=\"a\"; filename*=UTF-8''%C3%A4") "\r\n3\r\n--X7\r\n" HEAD("name=\"f\\\"g\"; filename=\"%0D%0A\xe4\"") "\r\n4" CLOSE),
+         "\r\n--X7\r\n" HEAD("name=\"f\"; filename=\"=?utf-8?Q?=C3=A4?=\"") "\r\n2\r\n--X7\r\n" HEAD(
+         "name=\"f\"; filename=\"a\"; filename*=UTF-8''%C3%A4") "\r\n3\r\n--X7\r\n"
+         HEAD("name=\"f\\\"g\"; filename=\"%0D%0A\xe4\"") "\r\n4" CLOSE),
      "[f|C:\\x\\y.txt|]1;[f|=?utf-8?Q?=C3=A4?=|]2;[f|\xc3\xa4|]3;[f\"g|\r\n\xc3\xa4|]4;."},
     {"the part after one with more headers is fresh", NULL,
      TEXT("--X7\r\n" HEAD("name=f; filename=a") "Content-Type: a/b\r\n\r\n\r\n--X7\r\n" HEAD("name=g") "\r\n" CLOSE),
@@ -174,6 +178,7 @@ static const struct form_case forms[] = {
     {"CR CR LF behind a header", NULL, TEXT("--X7\r\nX: a\r\r\n" HEAD("name=a") "\r\nx" CLOSE), "!BAD_FORM"},
     {"delimiter in a head", NULL, TEXT("--X7\r\n" HEAD("name=a") "--X7--\r\n"), "!BAD_FORM"},
 };
+/* clang-format on */
 
 /* --- feeding --- */
 
@@ -559,8 +564,8 @@ static double seconds_for(const char *unit, size_t len, size_t step)
     return best;
 }
 
-/* Eight times the bytes take about eight times as long; were it quadratic, 64 times. And no data is far worse than plain
- * text: looking at each byte once for each byte of the delimiter would be. */
+/* Eight times the bytes take about eight times as long; were it quadratic, 64 times. And no data is far worse than
+ * plain text: looking at each byte once for each byte of the delimiter would be. */
 static void next_hostile_data_takes_linear_time(void **state)
 {
     static const char *const units[] = {

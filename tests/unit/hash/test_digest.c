@@ -14,7 +14,7 @@ static void to_hex(const uint8_t *bytes, size_t len, char *hex_out)
 {
     hex_out[0] = '\0';
     for (size_t i = 0; i < len; i++)
-        sprintf(hex_out + 2 * i, "%02x", bytes[i]);
+        snprintf(hex_out + 2 * i, 3, "%02x", bytes[i]);
 }
 
 /* FIPS 180-4 examples, RFC 1321 appendix A.5, and "check" of the CRC catalogue. */

@@ -1,5 +1,5 @@
-/* Fail at N: every disk operation of every way to commit fails once, by kind and number. And the syncs that commits share,
- * looked at while the fake disk holds them back. */
+/* Fail at N: every disk operation of every way to commit fails once, by kind and number. And the syncs that commits
+ * share, looked at while the fake disk holds them back. */
 #include "fake_disk.h"
 #include "store_case.h"
 

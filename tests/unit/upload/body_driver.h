@@ -1,5 +1,5 @@
-/* A request body as a handler sees it: bytes come in fills of any size, a decoder looks at the window and says what they
- * are, files are opened, staged and committed on the way. Bodies are written as a row of stretches:
+/* A request body as a handler sees it: bytes come in fills of any size, a decoder looks at the window and says what
+ * they are, files are opened, staged and committed on the way. Bodies are written as a row of stretches:
  * framing, file, framing, file ... The decoder is slow of understanding, as that of multipart is: the last bytes of a
  * window stay undecided while more may come. */
 #ifndef SLUICE_TESTS_BODY_DRIVER_H
@@ -204,7 +204,8 @@ static inline size_t body_fill_len(struct body *body, size_t room)
     return n < end - body->filled ? n : (size_t)(end - body->filled);
 }
 
-/* What a handler does when it is told that there may be room. true: it would go on if others had not to have their turn. */
+/* What a handler does when it is told that there may be room. true: it would go on if others had not to have their
+ * turn. */
 static inline bool body_pump(struct body *body)
 {
     for (unsigned fills = 0; fills < BODY_FILLS_A_PUMP; fills++) {
