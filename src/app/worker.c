@@ -277,11 +277,6 @@ sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker
     return worker->start_err;
 }
 
-const char *sl_worker_engine(const struct sl_worker *worker)
-{
-    return sl_disk_engine_name(worker->disk);
-}
-
 bool sl_worker_join(struct sl_worker *worker, unsigned wait_ms)
 {
     struct timespec until;

@@ -21,8 +21,6 @@ struct sl_worker_options {
 SL_MUST_CHECK sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker **worker_out,
                                      char *reason_out, size_t room);
 
-const char *sl_worker_engine(const struct sl_worker *worker);
-
 /* Stop accepting, finish what is in flight. Any thread. */
 void sl_worker_drain(struct sl_worker *worker);
 

@@ -18,7 +18,6 @@ struct upload {
     struct sl_request *request; /* NULL: it is gone */
     struct sl_pipeline pipeline;
     struct sl_session session;
-    enum sl_conflict conflict;
     bool must_be_new, is_json, has_pipeline;
     struct sl_bytes type, filename; /* in the request's pool */
 };
@@ -136,8 +135,9 @@ static void on_room(struct sl_pipeline *pipeline, void *ctx)
         sl_body_resume(upload->request);
         return;
     }
-    sl_err err = sl_session_open(&upload->session, upload->request->http->intake, upload->request->content_length,
-                                 upload->conflict, upload->must_be_new, on_session_change, upload);
+    struct sl_intake *intake = upload->request->http->intake;
+    sl_err err = sl_session_open(&upload->session, intake, upload->request->content_length, intake->conflict,
+                                 upload->must_be_new, on_session_change, upload);
     if (err != SL_OK)
         refuse(upload, err);
 }
@@ -153,7 +153,6 @@ static struct upload *create_upload(struct sl_request *request)
     upload->request = request;
     upload->session.created_ns = sl_clock_wall_ns();
     upload->type = sl_request_header(request, "content-type");
-    upload->conflict = request->http->intake->conflict;
     sl_upload_id(upload->session.id);
     return upload;
 }
