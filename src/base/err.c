@@ -2,10 +2,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 
 static const struct sl_err_row rows[SL_ERR_COUNT] = {
-    [SL_OK] = {"OK", SL_CLASS_none, 200, "ok", "OK"},
-#define SL_ERR(name, class, status, code, title) [SL_##name] = {#name, SL_CLASS_##class, status, code, title},
+    [SL_OK] = {"OK", SL_CLASS_none, 200, "ok", "OK", ""},
+#define SL_ERR(name, class, status, code, title, detail) \
+    [SL_##name] = {#name, SL_CLASS_##class, status, code, title, detail},
 #include "sluice/base/err.def"
 #undef SL_ERR
 };
@@ -14,6 +16,20 @@ const struct sl_err_row *sl_err_row(sl_err err)
 {
     assert(err < SL_ERR_COUNT);
     return &rows[err];
+}
+
+static atomic_uint_fast64_t counts[SL_ERR_COUNT];
+
+void sl_err_count(sl_err err)
+{
+    assert(err < SL_ERR_COUNT);
+    atomic_fetch_add_explicit(&counts[err], 1, memory_order_relaxed);
+}
+
+uint64_t sl_err_counted(sl_err err)
+{
+    assert(err < SL_ERR_COUNT);
+    return atomic_load_explicit(&counts[err], memory_order_relaxed);
 }
 
 sl_err sl_err_of_errno(int sys_errno)
