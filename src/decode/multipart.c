@@ -23,6 +23,8 @@ enum state {
 /* Blanks after a delimiter. With a CR behind them 128 bytes are undecided, as the contract says. */
 #define PADDING_BYTES_MAX 127
 
+_Static_assert(SL_MULTIPART_KEPT_BYTES <= UINT16_MAX, "an offset into what is kept fits its field");
+
 /* What one look at the window tells. Stays MORE while a step only changes the state, or waits. */
 struct look {
     const char *window;
@@ -71,6 +73,12 @@ sl_err sl_multipart_init(struct sl_multipart *multipart, struct sl_bytes content
     memcpy(m->delimiter, "\r\n--", 4);
     m->delimiter_len = 4 + len;
     return SL_OK;
+}
+
+void sl_multipart_keep(struct sl_multipart *multipart, const char *const *names)
+{
+    assert(names != NULL);
+    multipart->kept_names = names;
 }
 
 sl_err sl_multipart_next(struct sl_multipart *multipart, const char *window, size_t len,
@@ -269,9 +277,37 @@ static sl_err take_type(struct sl_part *part, struct sl_bytes value)
     return SL_OK;
 }
 
+/* Comes last, when the header is known to be well-formed. */
+static sl_err keep(struct sl_multipart *m, struct sl_bytes name, struct sl_bytes value)
+{
+    if (m->kept_names == NULL)
+        return SL_OK;
+    struct sl_part *part = &m->part;
+    for (size_t i = 0; m->kept_names[i] != NULL; i++) {
+        if (!sl_bytes_equal_nocase(name, sl_bytes_of(m->kept_names[i])))
+            continue;
+        if (part->kept_count == SL_MULTIPART_KEPT_MAX || value.len > SL_MULTIPART_KEPT_BYTES - part->kept_bytes)
+            return SL_FORM_LIMIT;
+        part->kept[part->kept_count++] = (struct sl_part_header){
+            .name = (uint16_t)i, .at = (uint16_t)part->kept_bytes, .len = (uint16_t)value.len};
+        memcpy(part->kept_text + part->kept_bytes, value.base, value.len);
+        part->kept_bytes += value.len;
+        return SL_OK;
+    }
+    return SL_OK;
+}
+
+static bool is_field_value(struct sl_bytes value)
+{
+    for (size_t i = 0; i < value.len; i++)
+        if (!sl_is_field_byte((unsigned char)value.base[i]))
+            return false;
+    return true;
+}
+
 /* name ":" value, no folding; line is without its CRLF. Headers we do not know are ignored (RFC 7578 section 4.8) but
  * must be well-formed. The names in Content-Disposition may hold control bytes, as those of files can. */
-static sl_err take_header(struct sl_part *part, struct sl_bytes line)
+static sl_err take_header(struct sl_multipart *m, struct sl_bytes line)
 {
     size_t name_len = 0;
     while (name_len < line.len && sl_is_token_byte((unsigned char)line.base[name_len]))
@@ -280,12 +316,14 @@ static sl_err take_header(struct sl_part *part, struct sl_bytes line)
         return SL_BAD_FORM;
     struct sl_bytes name = {line.base, name_len};
     struct sl_bytes value = sl_bytes_trim((struct sl_bytes){line.base + name_len + 1, line.len - name_len - 1});
+    sl_err err = SL_OK;
     if (sl_bytes_equal_nocase(name, SL_BYTES("Content-Disposition")))
-        return take_disposition(part, value);
-    for (size_t i = 0; i < value.len; i++)
-        if (!sl_is_field_byte((unsigned char)value.base[i]))
-            return SL_BAD_FORM;
-    return sl_bytes_equal_nocase(name, SL_BYTES("Content-Type")) ? take_type(part, value) : SL_OK;
+        err = take_disposition(&m->part, value);
+    else if (!is_field_value(value))
+        err = SL_BAD_FORM;
+    else if (sl_bytes_equal_nocase(name, SL_BYTES("Content-Type")))
+        err = take_type(&m->part, value);
+    return err == SL_OK ? keep(m, name, value) : err;
 }
 
 static sl_err look_at_head(struct sl_multipart *m, struct look *look)
@@ -314,7 +352,7 @@ static sl_err look_at_head(struct sl_multipart *m, struct look *look)
     }
     if (++m->headers > SL_MULTIPART_HEADERS_MAX)
         return SL_FORM_LIMIT;
-    sl_err err = take_header(&m->part, (struct sl_bytes){look->window, line_bytes - 2});
+    sl_err err = take_header(m, (struct sl_bytes){look->window, line_bytes - 2});
     if (err == SL_OK)
         say_framing(m, look, SL_MULTIPART_SKIP, line_bytes);
     return err;

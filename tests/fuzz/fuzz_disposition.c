@@ -1,5 +1,5 @@
 /* Any value is refused or gives names that are valid UTF-8 within their limits; the boundary of a form is found or
- * refused by the same grammar. */
+ * refused by the same grammar. Any name is put into one line, and a good one comes back from it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +52,36 @@ static void check_boundary(struct sl_bytes value)
     must(memcmp(multipart.delimiter + 4, out, len) == 0);
 }
 
+static bool is_good_name(struct sl_bytes name)
+{
+    uint32_t rune;
+    for (size_t at = 0, n; at < name.len; at += n) {
+        n = sl_utf8_sequence((const unsigned char *)name.base + at, name.len - at, &rune);
+        if (n == 0 || rune < 0x20 || (rune >= 0x7f && rune < 0xa0))
+            return false;
+    }
+    return true;
+}
+
+static void check_put(struct sl_bytes name)
+{
+    if (name.len > SL_DISPOSITION_FILENAME_MAX)
+        name.len = SL_DISPOSITION_FILENAME_MAX;
+    static char room[4 * SL_DISPOSITION_FILENAME_MAX + 64];
+    struct sl_text text;
+    sl_text_init(&text, room, sizeof room);
+    sl_disposition_put(&text, true, name);
+    must(!text.full);
+    for (size_t i = 0; i < text.len; i++)
+        must(room[i] >= ' ' && room[i] <= '~');
+    static struct sl_disposition d;
+    must(sl_disposition_parse((struct sl_bytes){room, text.len}, &d) == SL_OK);
+    must(d.has_filename == (name.len > 0) && d.filename_len <= name.len);
+    must(is_good_name((struct sl_bytes){d.filename, d.filename_len}));
+    if (is_good_name(name))
+        must(sl_bytes_equal((struct sl_bytes){d.filename, d.filename_len}, name));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *copy = malloc(size + (size == 0));
@@ -60,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(copy, data, size);
     check_disposition((struct sl_bytes){copy, size});
     check_boundary((struct sl_bytes){copy, size});
+    check_put((struct sl_bytes){copy, size});
     free(copy);
     return 0;
 }

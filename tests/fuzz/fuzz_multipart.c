@@ -16,6 +16,8 @@ static const char *const types[] = {
     "multipart/form-data; boundary=\"0123456789abcdefghijklmnopqrstuvwxyz'()+_,-./:=?0123456789ABCDEFGHIJKL\"",
 };
 
+static const char *const kept_names[] = {"content-md5", "x-file-hash", "x", NULL};
+
 /* What a form told: tags, names, data, one behind the other, so that data in pieces is data in one piece. */
 struct story {
     size_t len;
@@ -46,6 +48,17 @@ static void put_part(struct story *story, const struct sl_part *part)
     put(story, disposition->name, disposition->name_len + 1);
     put(story, disposition->filename, disposition->filename_len + 1);
     put(story, part->type, part->type_len + 1);
+    must(part->kept_count <= SL_MULTIPART_KEPT_MAX && part->kept_bytes <= SL_MULTIPART_KEPT_BYTES);
+    size_t kept_bytes = 0;
+    for (size_t i = 0; i < part->kept_count; i++) {
+        const struct sl_part_header *kept = &part->kept[i];
+        must(kept->name < sizeof kept_names / sizeof kept_names[0] - 1 && kept->at == kept_bytes);
+        kept_bytes += kept->len;
+        put(story, kept_names[kept->name], strlen(kept_names[kept->name]) + 1);
+        put(story, part->kept_text + kept->at, kept->len);
+        put(story, "\n", 1);
+    }
+    must(kept_bytes == part->kept_bytes);
 }
 
 /* Takes what it can from the front of the window, *len bytes, and leaves in *len how many those were. false: over. */
@@ -89,6 +102,7 @@ static void tell(const char *type, const char *body, size_t size, const uint8_t 
 {
     struct sl_multipart multipart;
     must(sl_multipart_init(&multipart, sl_bytes_of(type), 10) == SL_OK);
+    sl_multipart_keep(&multipart, kept_names);
     story->len = 0;
     size_t used = 0, arrived = 0;
     bool more = true;

@@ -30,4 +30,10 @@ SL_MUST_CHECK sl_err sl_disposition_parse(struct sl_bytes value, struct sl_dispo
 SL_MUST_CHECK sl_err sl_parameter_find(struct sl_bytes value, const char *name, char *out, size_t room,
                                        size_t *len_out);
 
+/* Puts a Content-Disposition for a download (RFC 6266): "inline" or "attachment", filename in ASCII (what is not
+ * becomes '_'; quotes, backslashes and percents too) and, when that loses something, filename* (RFC 8187). Control
+ * characters and bytes that are no UTF-8 are '_' in both. Whatever `filename` holds, the value is one line of visible
+ * ASCII and spaces. An empty filename is left out. */
+void sl_disposition_put(struct sl_text *text, bool is_attachment, struct sl_bytes filename);
+
 #endif

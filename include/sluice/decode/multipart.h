@@ -15,10 +15,22 @@
 #define SL_MULTIPART_TYPE_MAX          255
 #define SL_MULTIPART_PARTS_MAX_DEFAULT 1000
 
+#define SL_MULTIPART_KEPT_MAX   8 /* headers of a part kept for the caller, and their bytes together */
+#define SL_MULTIPART_KEPT_BYTES 768
+
+/* A header of a part that the caller asked to keep. */
+struct sl_part_header {
+    uint16_t name; /* its place in the list of names */
+    uint16_t at, len;
+};
+
 struct sl_part {
     struct sl_disposition disposition; /* has_filename: this part is a file */
     size_t type_len;
     char type[SL_MULTIPART_TYPE_MAX + 1]; /* Content-Type as sent, "" if none */
+    size_t kept_count, kept_bytes;
+    struct sl_part_header kept[SL_MULTIPART_KEPT_MAX]; /* in the order sent */
+    char kept_text[SL_MULTIPART_KEPT_BYTES];
 };
 
 enum sl_multipart_event {
@@ -40,7 +52,8 @@ struct sl_multipart {
     size_t head_bytes; /* of the part being read, and its header lines */
     unsigned headers;
     unsigned parts, parts_max;
-    uint64_t framing_bytes; /* bytes of SKIP, PART and END so far; data is the rest */
+    uint64_t framing_bytes;        /* bytes of SKIP, PART and END so far; data is the rest */
+    const char *const *kept_names; /* lower case, NULL at the end; or NULL */
     struct sl_part part;
 };
 
@@ -48,6 +61,10 @@ struct sl_multipart {
  * SL_BAD_TYPE: not multipart/form-data, or no, two, empty or too long boundaries. */
 SL_MUST_CHECK sl_err sl_multipart_init(struct sl_multipart *multipart, struct sl_bytes content_type,
                                        unsigned parts_max);
+
+/* From now on, headers of parts that have one of these names are kept in part.kept. names: lower case, NULL at the end;
+ * lent for the parser's life. More of them in one part than there is room for is SL_FORM_LIMIT. */
+void sl_multipart_keep(struct sl_multipart *multipart, const char *const *names);
 
 /* Says what the start of the window is. The caller drops `*bytes_out` bytes from its front and calls again, until
  * MORE; it then appends what comes and calls again with the same start. Never needs more than

@@ -267,6 +267,107 @@ static void find_parameters_are_unquoted(void **state)
     }
 }
 
+static const struct {
+    const char *what;
+    struct sl_bytes name;
+    const char *value; /* of an attachment */
+} puts_of[] = {
+    {"nothing", TEXT(""), "attachment"},
+    {"plain", TEXT("report.pdf"), "attachment; filename=\"report.pdf\""},
+    {"all that is plain", TEXT("a b;c=d,e'(f)*+~!#$&/:<>?@[]^`{|}"),
+     "attachment; filename=\"a b;c=d,e'(f)*+~!#$&/:<>?@[]^`{|}\""},
+    {"blanks at its ends", TEXT(" a "), "attachment; filename=\" a \""},
+    {"quotes", TEXT("a\"; x=\"b"), "attachment; filename=\"a_; x=_b\"; filename*=UTF-8''a%22%3B%20x%3D%22b"},
+    {"backslashes", TEXT("C:\\a\\\""), "attachment; filename=\"C:_a__\"; filename*=UTF-8''C%3A%5Ca%5C%22"},
+    {"percents", TEXT("100%25%0d%22"), "attachment; filename=\"100_25_0d_22\"; filename*=UTF-8''100%2525%250d%2522"},
+    {"attr-char and what looks like it", TEXT("%!#$&+-.^_`|~'*()"),
+     "attachment; filename=\"_!#$&+-.^_`|~'*()\"; filename*=UTF-8''%25!#$&+-.^_`|~%27%2A%28%29"},
+    {"line ends", TEXT("a\r\nSet-Cookie: b=c\r\n\r\n<script>"),
+     "attachment; filename=\"a__Set-Cookie: b=c____<script>\""},
+    {"control bytes", TEXT("\0\x01\t\x1b\x7f"), "attachment; filename=\"_____\""},
+    {"C1 control characters", TEXT("a\xc2\x85z\xc2\x9f"), "attachment; filename=\"a_z_\""},
+    {"NUL among others", TEXT("\xc3\xa4\0.txt"), "attachment; filename=\"__.txt\"; filename*=UTF-8''%C3%A4_.txt"},
+    {"umlaut",
+     TEXT("gr\xc3\xbc\xc3\x9f"
+          "e_.txt"),
+     "attachment; filename=\"gr__e_.txt\"; filename*=UTF-8''gr%C3%BC%C3%9Fe_.txt"},
+    {"as two characters", TEXT("u\xcc\x88"), "attachment; filename=\"u_\"; filename*=UTF-8''u%CC%88"},
+    {"emoji", TEXT("\xf0\x9f\x98\x80.png"), "attachment; filename=\"_.png\"; filename*=UTF-8''%F0%9F%98%80.png"},
+    {"right to left override", TEXT("a\xe2\x80\xaegpj.exe"),
+     "attachment; filename=\"a_gpj.exe\"; filename*=UTF-8''a%E2%80%AEgpj.exe"},
+    {"line separator", TEXT("\xe2\x80\xa8"), "attachment; filename=\"_\"; filename*=UTF-8''%E2%80%A8"},
+    {"Latin-1", TEXT("\xe4.txt"), "attachment; filename=\"_.txt\""},
+    {"cut off, overlong, surrogate", TEXT("\xc3|\xc0\xaf|\xed\xa0\x80|\xe2\x82"),
+     "attachment; filename=\"_|__|___|__\""},
+    {"bad bytes among good ones", TEXT("\xff\xc3\xa4"), "attachment; filename=\"__\"; filename*=UTF-8''_%C3%A4"},
+    {"dots", TEXT("../../etc/passwd"), "attachment; filename=\"../../etc/passwd\""},
+};
+
+/* On a heap copy of exactly its size, so that a sanitizer sees a look beyond it. */
+static struct sl_bytes put(bool is_attachment, struct sl_bytes name, char *room, size_t room_bytes)
+{
+    char *copy = malloc(name.len + (name.len == 0));
+    assert_non_null(copy);
+    memcpy(copy, name.base, name.len);
+    struct sl_text text;
+    sl_text_init(&text, room, room_bytes);
+    sl_disposition_put(&text, is_attachment, (struct sl_bytes){copy, name.len});
+    free(copy);
+    for (size_t i = 0; i < text.len; i++)
+        assert_in_range(room[i], ' ', '~');
+    return (struct sl_bytes){room, text.len};
+}
+
+static void put_names_become_one_visible_line(void **state)
+{
+    char value[512];
+    for (size_t i = 0; i < sizeof puts_of / sizeof puts_of[0]; i++) {
+        struct sl_bytes said = put(true, puts_of[i].name, value, sizeof value);
+        if (strcmp(value, puts_of[i].value) != 0)
+            fail_msg("%s: %s\nbut should be\n%s", puts_of[i].what, value, puts_of[i].value);
+        struct sl_disposition d;
+        if (sl_disposition_parse(said, &d) != SL_OK)
+            fail_msg("%s: cannot be read back", puts_of[i].what);
+        assert_true(sl_bytes_equal(d.type, SL_BYTES("attachment")));
+        assert_int_equal(d.has_filename, puts_of[i].name.len > 0);
+    }
+    put(false, SL_BYTES("a"), value, sizeof value);
+    assert_string_equal(value, "inline; filename=\"a\"");
+    put(false, (struct sl_bytes){"", 0}, value, sizeof value);
+    assert_string_equal(value, "inline");
+}
+
+/* It comes back as it was, but for what no name should hold. */
+static void put_every_byte_and_many_characters_come_back(void **state)
+{
+    char value[64];
+    struct sl_disposition d;
+    for (int byte = 0; byte < 256; byte++) {
+        char c = (char)byte;
+        bool is_kept = byte >= ' ' && byte < 0x7f;
+        assert_int_equal(sl_disposition_parse(put(true, (struct sl_bytes){&c, 1}, value, sizeof value), &d), SL_OK);
+        assert_int_equal(d.filename_len, 1);
+        assert_int_equal(d.filename[0], is_kept ? c : '_');
+    }
+    for (unsigned rune = 0xa0; rune < 0x800; rune++) {
+        char name[] = {(char)(0xc0 | rune >> 6), (char)(0x80 | (rune & 0x3f)), '\0'};
+        assert_int_equal(sl_disposition_parse(put(true, sl_bytes_of(name), value, sizeof value), &d), SL_OK);
+        assert_string_equal(d.filename, name);
+    }
+}
+
+/* The text tells that it is full; what is in it is a line still. */
+static void put_into_too_little_room_stays_a_line(void **state)
+{
+    struct sl_bytes name = SL_BYTES("a\r\n\xc3\xa4\"");
+    char value[128], whole[128];
+    size_t len = put(true, name, whole, sizeof whole).len;
+    for (size_t room = 1; room <= len + 1; room++) {
+        assert_int_equal(put(true, name, value, room).len, room - 1);
+        assert_memory_equal(value, whole, room - 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +377,9 @@ int main(void)
         cmocka_unit_test(parse_texts_at_their_limit_fit_and_one_more_is_refused),
         cmocka_unit_test(parse_cut_anywhere_never_reads_beyond),
         cmocka_unit_test(find_parameters_are_unquoted),
+        cmocka_unit_test(put_names_become_one_visible_line),
+        cmocka_unit_test(put_every_byte_and_many_characters_come_back),
+        cmocka_unit_test(put_into_too_little_room_stays_a_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* The multipart decoder, held to a table of bodies: each runs whole, byte by byte and cut at every position, and must
  * tell the same story each time. The story of a body is a line of text:
  *   [name|filename|type]data;   a part ("-": no filename, "": no type), its data, its end (no ';' if it is cut off)
+ *   [...|1=a|0=b]               its kept headers, by their place in kept_names
  *   .                           the closing delimiter was seen
  *   !NAME                       the error that ended it
  *   ?                           the body stopped too early; data that could still be a delimiter is not told */
@@ -144,6 +145,19 @@ static const struct form_case forms[] = {
      TEXT("--X7\r\n" HEAD("name=f; filename=a") "Content-Type: a/b\r\n\r\n\r\n--X7\r\n" HEAD("name=g") "\r\n" CLOSE),
      "[f|a|a/b];[g|-|];."},
 
+    {"headers are kept in the order sent, whatever their case", NULL,
+     TEXT("--X7\r\nx-kept:1\r\nCONTENT-MD5: \t abc== \t \r\n" HEAD("name=f; filename=a") "X-Keptx: 2\r\nX-Kep: 3\r\n"
+         "Content-Type: a/b\r\nX-Kept:\r\nX-KEPT: a \xc3\xa4, b\r\n\r\nx" CLOSE),
+     "[f|a|a/b|2=1|0=abc==|2=|2=a \xc3\xa4, b]x;."},
+    {"each part has its own", NULL,
+     TEXT("--X7\r\n" HEAD("name=a") "X-Kept: 1\r\n\r\n\r\n--X7\r\n" HEAD("name=b") "\r\n\r\n--X7\r\n"
+         "X-File-Hash: 2\r\n" HEAD("name=c") "\r\n" CLOSE),
+     "[a|-||2=1];[b|-|];[c|-||1=2];."},
+    {"kept header with a control byte", NULL, TEXT("--X7\r\nX-Kept: \x1b\r\n" HEAD("name=a") "\r\nx" CLOSE),
+     "!BAD_FORM"},
+    {"kept header that is folded", NULL, TEXT("--X7\r\nX-Kept: a\r\n b\r\n" HEAD("name=a") "\r\nx" CLOSE),
+     "!BAD_FORM"},
+
     {"nothing", NULL, TEXT(""), "?"},
     {"text only", NULL, TEXT("hello"), "?"},
     {"another boundary", NULL, TEXT("--Y7\r\n" HEAD("name=a") "\r\nx\r\n--Y7--\r\n"), "?"},
@@ -191,6 +205,8 @@ struct feed {
 
 static char story_expected[STORY_ROOM], story_told[STORY_ROOM];
 
+static const char *const kept_names[] = {"content-md5", "x-file-hash", "x-kept", NULL};
+
 static void tell_part(struct feed *feed)
 {
     const struct sl_part *part = &feed->multipart.part;
@@ -198,8 +214,17 @@ static void tell_part(struct feed *feed)
     assert_int_equal(strlen(part->disposition.name), part->disposition.name_len);
     assert_int_equal(strlen(part->type), part->type_len);
     assert_true(sl_bytes_equal(part->disposition.type, SL_BYTES("form-data")));
-    sl_text_printf(&feed->story, "[%s|%s|%s]", part->disposition.name,
+    sl_text_printf(&feed->story, "[%s|%s|%s", part->disposition.name,
                    part->disposition.has_filename ? part->disposition.filename : "-", part->type);
+    size_t kept_bytes = 0;
+    for (size_t i = 0; i < part->kept_count; i++) {
+        assert_int_equal(part->kept[i].at, kept_bytes);
+        kept_bytes += part->kept[i].len;
+        sl_text_printf(&feed->story, "|%d=%.*s", part->kept[i].name, part->kept[i].len,
+                       part->kept_text + part->kept[i].at);
+    }
+    assert_int_equal(part->kept_bytes, kept_bytes);
+    sl_text_put(&feed->story, SL_BYTES("]"));
 }
 
 static void tell_data(struct feed *feed, const char *data, size_t len)
@@ -265,6 +290,7 @@ static void tell(const char *boundary, unsigned parts_max, struct sl_bytes body,
     snprintf(type, sizeof type, "multipart/form-data; boundary=%s", boundary == NULL ? "X7" : boundary);
     struct feed feed = {.data_bytes = 0};
     assert_int_equal(sl_multipart_init(&feed.multipart, sl_bytes_of(type), parts_max), SL_OK);
+    sl_multipart_keep(&feed.multipart, kept_names);
     sl_text_init(&feed.story, room, STORY_ROOM);
 
     size_t used = 0, arrived = cut;
@@ -425,6 +451,59 @@ static void next_head_over_8192_bytes_is_refused(void **state)
         sl_text_put(&body, SL_BYTES("\r\n\r\nx" CLOSE));
         check("head", NULL, 1, body_of(&body), cases[i].story);
     }
+}
+
+/* Of each: how many headers named X-Kept, and how long their values are together. */
+static void next_kept_headers_over_their_room_are_refused(void **state)
+{
+    static const struct {
+        size_t count, bytes;
+        bool fits;
+    } cases[] = {{1, 768, true}, {1, 769, false}, {2, 768, true},  {2, 769, false},  {8, 768, true},
+                 {8, 0, true},   {9, 0, false},   {8, 769, false}, {1, 4000, false}, {9, 9, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char story[1024];
+        struct sl_text body, expected;
+        sl_text_init(&body, body_room, sizeof body_room);
+        sl_text_init(&expected, story, sizeof story);
+        sl_text_put(&body, SL_BYTES("--X7\r\n" HEAD("name=a")));
+        sl_text_put(&expected, SL_BYTES("[a|-|"));
+        for (size_t n = 0; n < cases[i].count; n++) {
+            size_t len = n == 0 ? cases[i].bytes - cases[i].bytes / cases[i].count * (cases[i].count - 1)
+                                : cases[i].bytes / cases[i].count;
+            sl_text_put(&body, SL_BYTES("X-Kept: "));
+            put_times(&body, "v", len);
+            sl_text_put(&body, SL_BYTES("\r\n"));
+            sl_text_put(&expected, SL_BYTES("|2="));
+            put_times(&expected, "v", len);
+        }
+        sl_text_put(&body, SL_BYTES("\r\nx\r\n" NEXT_PART CLOSE));
+        sl_text_put(&expected, SL_BYTES("]x\r\n;[f|a.txt|];."));
+        check("kept", NULL, 2, body_of(&body), cases[i].fits ? story : "!FORM_LIMIT");
+    }
+}
+
+static void next_nothing_is_kept_unasked(void **state)
+{
+    static const char body[] = "--X7\r\n" HEAD("name=a") "X-Kept: y\r\nContent-MD5: z\r\n\r\n";
+    struct feed feed = {.data_bytes = 0};
+    sl_text_init(&feed.story, story_told, sizeof story_told);
+    assert_int_equal(sl_multipart_init(&feed.multipart, SL_BYTES("multipart/form-data; boundary=X7"), 1), SL_OK);
+    assert_int_equal(take(&feed, SL_BYTES(body)), sizeof body - 1);
+    assert_string_equal(story_told, "[a|-|]");
+}
+
+/* Those the parser reads itself, too: a caller may want them as they were sent. */
+static void next_headers_it_reads_itself_are_kept_as_well(void **state)
+{
+    static const char *const names[] = {"content-type", "content-disposition", NULL};
+    static const char body[] = "--X7\r\ncontent-type: \t\r\nContent-Disposition:form-data; name=a \r\n\r\n";
+    struct feed feed = {.data_bytes = 0};
+    sl_text_init(&feed.story, story_told, sizeof story_told);
+    assert_int_equal(sl_multipart_init(&feed.multipart, SL_BYTES("multipart/form-data; boundary=X7"), 1), SL_OK);
+    sl_multipart_keep(&feed.multipart, names);
+    assert_int_equal(take(&feed, SL_BYTES(body)), sizeof body - 1);
+    assert_string_equal(story_told, "[a|-||0=|1=form-data; name=a]");
 }
 
 static void next_type_over_255_bytes_is_refused(void **state)
@@ -607,6 +686,9 @@ int main(void)
         cmocka_unit_test(next_parts_over_the_limit_are_refused),
         cmocka_unit_test(next_headers_over_the_limit_are_refused),
         cmocka_unit_test(next_head_over_8192_bytes_is_refused),
+        cmocka_unit_test(next_kept_headers_over_their_room_are_refused),
+        cmocka_unit_test(next_nothing_is_kept_unasked),
+        cmocka_unit_test(next_headers_it_reads_itself_are_kept_as_well),
         cmocka_unit_test(next_type_over_255_bytes_is_refused),
         cmocka_unit_test(next_preamble_over_8192_bytes_is_refused),
         cmocka_unit_test(next_undecided_data_stays_below_its_bound),
