@@ -253,3 +253,15 @@ void sl_disk_statfs(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct 
     op->args.statfs.out = statfs_out;
     submit(op);
 }
+
+void sl_disk_list(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, struct sl_disk_list *list,
+                  sl_disk_cb on_done, void *ctx)
+{
+    assert((uintptr_t)list->out % _Alignof(struct sl_disk_entry) == 0);
+    assert(list->room >= SL_DISK_ENTRY_BYTES_MAX(list->value_max));
+    prepare(disk, op, SL_DISK_LIST, on_done, ctx);
+    list->has_more = false;
+    op->args.list.dir_fd = dir_fd;
+    op->args.list.list = list;
+    submit(op);
+}

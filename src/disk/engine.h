@@ -37,6 +37,9 @@ SL_MUST_CHECK sl_err sl_disk_uring_create(struct sl_slab_pool *pool, struct sl_d
 /* Runs op to its end with blocking system calls. Any thread that owns op. */
 void sl_disk_execute(struct sl_disk_op *op);
 
+/* Does what sl_disk_list() asks for, blocking: the bytes in list->out, or -1 and errno. Any thread that owns the op. */
+int64_t sl_disk_list_now(int dir_fd, struct sl_disk_list *list);
+
 /* Takes in what one system call said about op: its result, or -errno. true: op is over and its outcome is set.
  * false: call again for what is left. Any thread that owns op. */
 bool sl_disk_advance(struct sl_disk_op *op, int64_t res);

@@ -31,7 +31,7 @@ static int64_t sync_call(const struct sl_disk_op *op)
     return op->args.sync.data_only ? fdatasync(op->args.sync.fd) : fsync(op->args.sync.fd);
 }
 
-/* One system call for what is left of op; -1 and errno when it fails. */
+/* One system call (LIST: one pass of them) for what is left of op; -1 and errno when it fails. */
 static int64_t call(const struct sl_disk_op *op)
 {
     switch (op->kind) {
@@ -61,6 +61,7 @@ static int64_t call(const struct sl_disk_op *op)
         return statx(op->args.stat.dir_fd, op->args.stat.path, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS,
                      op->args.stat.out);
     case SL_DISK_STATFS: return fstatfs(op->args.statfs.fd, op->args.statfs.out);
+    case SL_DISK_LIST: return sl_disk_list_now(op->args.list.dir_fd, op->args.list.list);
     case SL_DISK_KINDS: break;
     }
     assert(!"an operation of no kind");
@@ -113,6 +114,7 @@ static sl_err err_of(const struct sl_disk_op *op, int sys_errno)
     case SL_DISK_MKDIR:
     case SL_DISK_STAT:
     case SL_DISK_STATFS:
+    case SL_DISK_LIST:
     case SL_DISK_KINDS: break;
     }
     return sl_err_of_errno(sys_errno);
@@ -168,7 +170,8 @@ bool sl_disk_advance(struct sl_disk_op *op, int64_t res)
             return end(op, 0, 0);
         break;
     case SL_DISK_OPEN:
-    case SL_DISK_GETXATTR: return end(op, res < 0 ? (int)-res : 0, res);
+    case SL_DISK_GETXATTR:
+    case SL_DISK_LIST: return end(op, res < 0 ? (int)-res : 0, res);
     case SL_DISK_TRUNCATE:
     case SL_DISK_SYNC:
     case SL_DISK_LINK:

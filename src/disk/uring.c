@@ -113,6 +113,7 @@ static void make_sqe(struct uring *uring, struct io_uring_sqe *sqe, struct sl_di
         break;
     case SL_DISK_TRUNCATE:
     case SL_DISK_STATFS:
+    case SL_DISK_LIST:
     case SL_DISK_KINDS: assert(!"liburing has no words for this kind");
     }
     io_uring_sqe_set_data(sqe, op);

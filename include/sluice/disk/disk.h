@@ -45,7 +45,31 @@ enum sl_disk_kind {
     SL_DISK_GETXATTR,
     SL_DISK_STAT,
     SL_DISK_STATFS,
+    SL_DISK_LIST,
     SL_DISK_KINDS
+};
+
+/* One entry of a listed directory; the next one follows at the next multiple of 8 bytes. */
+struct sl_disk_entry {
+    uint64_t size, modified_ns, inode;
+    uint32_t bytes; /* of this entry, rounded up to 8 */
+    uint16_t name_len, value_len;
+    bool is_folder;
+    char text[]; /* the name, with a '/' behind it, counted, if it is a folder; then the value of the attribute */
+};
+
+/* The room that the largest entry takes. */
+#define SL_DISK_ENTRY_BYTES_MAX(value_max) ((sizeof(struct sl_disk_entry) + 256 + (value_max) + 7) / 8 * 8)
+
+/* What is to be listed. */
+struct sl_disk_list {
+    const char *prefix;    /* only names that begin so; "" for all */
+    const char *after;     /* only names behind this one; "" for all */
+    const char *attribute; /* whose value comes along, as far as it is there and at most `value_max` bytes; or NULL */
+    size_t value_max;
+    char *out;     /* aligned to 8 */
+    size_t room;   /* at least that of the largest entry */
+    bool has_more; /* for on_done: there are names that did not fit */
 };
 
 struct sl_disk_op {
@@ -109,6 +133,10 @@ struct sl_disk_op {
             int fd;
             struct statfs *out;
         } statfs;
+        struct {
+            int dir_fd;
+            struct sl_disk_list *list;
+        } list;
     } args;
 };
 
@@ -195,6 +223,13 @@ void sl_disk_getxattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const
 
 /* statx(2), basic stats, AT_SYMLINK_NOFOLLOW; path "" is dir_fd itself. */
 void sl_disk_stat(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, struct statx *stat_out,
+                  sl_disk_cb on_done, void *ctx);
+
+/* Lists the regular files and folders in the directory itself, the first of them in the order of their bytes (a folder's
+ * name ends in '/'), as many as fit into list->out as struct sl_disk_entry; result: their bytes. Other kinds of entries,
+ * and what vanishes meanwhile, are left out, so that there may be more even if none came. Memory: bounded by `room`, not
+ * by the directory, which is read once a call. list and all it points to: lent until on_done. A helper thread does it. */
+void sl_disk_list(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, struct sl_disk_list *list,
                   sl_disk_cb on_done, void *ctx);
 
 void sl_disk_statfs(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct statfs *statfs_out,
