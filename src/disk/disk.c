@@ -159,6 +159,16 @@ void sl_disk_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl
     submit_io(op, fd, slab, 0, len, offset);
 }
 
+void sl_disk_prefetch(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint64_t offset, uint64_t bytes,
+                      sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_PREFETCH, on_done, ctx);
+    op->args.prefetch.fd = fd;
+    op->args.prefetch.offset = offset;
+    op->args.prefetch.bytes = bytes;
+    submit(op);
+}
+
 void sl_disk_sync(struct sl_disk *disk, struct sl_disk_op *op, int fd, bool data_only, sl_disk_cb on_done, void *ctx)
 {
     prepare(disk, op, SL_DISK_SYNC, on_done, ctx);

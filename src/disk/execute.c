@@ -31,6 +31,13 @@ static int64_t sync_call(const struct sl_disk_op *op)
     return op->args.sync.data_only ? fdatasync(op->args.sync.fd) : fsync(op->args.sync.fd);
 }
 
+/* This one returns its errno instead of setting it. */
+static int64_t prefetch(int fd, uint64_t offset, uint64_t bytes)
+{
+    errno = posix_fadvise(fd, (off_t)offset, (off_t)bytes, POSIX_FADV_WILLNEED);
+    return errno == 0 ? 0 : -1;
+}
+
 /* One system call (LIST: one pass of them) for what is left of op; -1 and errno when it fails. */
 static int64_t call(const struct sl_disk_op *op)
 {
@@ -60,6 +67,7 @@ static int64_t call(const struct sl_disk_op *op)
     case SL_DISK_STAT:
         return statx(op->args.stat.dir_fd, op->args.stat.path, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS,
                      op->args.stat.out);
+    case SL_DISK_PREFETCH: return prefetch(op->args.prefetch.fd, op->args.prefetch.offset, op->args.prefetch.bytes);
     case SL_DISK_STATFS: return fstatfs(op->args.statfs.fd, op->args.statfs.out);
     case SL_DISK_LIST: return sl_disk_list_now(op->args.list.dir_fd, op->args.list.list);
     case SL_DISK_KINDS: break;
@@ -109,6 +117,7 @@ static sl_err err_of(const struct sl_disk_op *op, int sys_errno)
     case SL_DISK_CLOSE:
     case SL_DISK_WRITE:
     case SL_DISK_READ:
+    case SL_DISK_PREFETCH:
     case SL_DISK_SYNC:
     case SL_DISK_UNLINK:
     case SL_DISK_MKDIR:
@@ -173,6 +182,7 @@ bool sl_disk_advance(struct sl_disk_op *op, int64_t res)
     case SL_DISK_GETXATTR:
     case SL_DISK_LIST: return end(op, res < 0 ? (int)-res : 0, res);
     case SL_DISK_TRUNCATE:
+    case SL_DISK_PREFETCH:
     case SL_DISK_SYNC:
     case SL_DISK_LINK:
     case SL_DISK_RENAME:

@@ -81,6 +81,11 @@ static void make_sqe(struct uring *uring, struct io_uring_sqe *sqe, struct sl_di
         break;
     case SL_DISK_WRITE: make_io_sqe(uring, sqe, op); break;
     case SL_DISK_READ: make_io_sqe(uring, sqe, op); break;
+    case SL_DISK_PREFETCH:
+        io_uring_prep_fadvise(sqe, op->args.prefetch.fd, op->args.prefetch.offset, (off_t)op->args.prefetch.bytes,
+                              POSIX_FADV_WILLNEED);
+        io_uring_sqe_set_flags(sqe, IOSQE_ASYNC); /* older kernels would do it here and now */
+        break;
     case SL_DISK_SYNC:
         io_uring_prep_fsync(sqe, op->args.sync.fd, op->args.sync.data_only ? IORING_FSYNC_DATASYNC : 0);
         break;
@@ -269,7 +274,7 @@ static int probe_kinds(struct uring *uring)
         {SL_DISK_LINK, IORING_OP_LINKAT},        {SL_DISK_RENAME, IORING_OP_RENAMEAT},
         {SL_DISK_UNLINK, IORING_OP_UNLINKAT},    {SL_DISK_MKDIR, IORING_OP_MKDIRAT},
         {SL_DISK_SETXATTR, IORING_OP_FSETXATTR}, {SL_DISK_GETXATTR, IORING_OP_FGETXATTR},
-        {SL_DISK_STAT, IORING_OP_STATX},
+        {SL_DISK_STAT, IORING_OP_STATX},         {SL_DISK_PREFETCH, IORING_OP_FADVISE},
     };
     struct io_uring_probe *probe = io_uring_get_probe_ring(&uring->ring);
     if (probe == NULL)

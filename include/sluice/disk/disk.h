@@ -36,6 +36,7 @@ enum sl_disk_kind {
     SL_DISK_TRUNCATE,
     SL_DISK_WRITE,
     SL_DISK_READ,
+    SL_DISK_PREFETCH,
     SL_DISK_SYNC,
     SL_DISK_LINK,
     SL_DISK_RENAME,
@@ -103,6 +104,10 @@ struct sl_disk_op {
             uint64_t offset;
             struct sl_slab *slab;
         } io; /* READ, WRITE */
+        struct {
+            int fd;
+            uint64_t offset, bytes;
+        } prefetch;
         struct {
             int fd;
             bool data_only;
@@ -195,6 +200,11 @@ void sl_disk_write(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct s
 /* Reads up to `len` bytes into slab->base (FILLING, one reference as above). result < len: the file ends there. */
 void sl_disk_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
                   uint64_t offset, sl_disk_cb on_done, void *ctx);
+
+/* posix_fadvise(2), POSIX_FADV_WILLNEED: asks for these bytes to be brought into the page cache. A wish: what becomes of
+ * it only the next read tells. */
+void sl_disk_prefetch(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint64_t offset, uint64_t bytes,
+                      sl_disk_cb on_done, void *ctx);
 
 /* fsync(2), or fdatasync(2) if data_only. After a failure the file's content is unknown: never retry and trust. */
 void sl_disk_sync(struct sl_disk *disk, struct sl_disk_op *op, int fd, bool data_only, sl_disk_cb on_done, void *ctx);

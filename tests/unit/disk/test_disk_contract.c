@@ -467,6 +467,7 @@ static void operations_on_a_bad_or_full_file_tell_why(void **state)
     REFUSES(SL_IO, EBADF, f, truncate, -1, 4096);
     REFUSES(SL_TOO_LARGE, EINVAL, f, truncate, read_only, UINT64_MAX);
     REFUSES(SL_IO, EBADF, f, statfs, -1, &fs);
+    REFUSES(SL_IO, EBADF, f, prefetch, -1, 0, 4096);
     REFUSES(SL_UNSUPPORTED, ENODEV, f, allocate, null, 4096);
     sl_slab_release(filling);
     sl_slab_release(sealed);
@@ -562,6 +563,17 @@ static void xattr_set_is_got_back(void **state)
     }
     REFUSES(SL_IO, EBADF, f, getxattr, -1, "user.sluice", value, sizeof value);
     REFUSES(SL_IO, EBADF, f, setxattr, -1, "user.sluice", value, 1);
+    close_file(f, fd);
+}
+
+static void prefetch_asks_for_any_stretch_of_a_file(void **state)
+{
+    struct fixture *f = *state;
+    int fd = open_file(f, "a", O_CREAT | O_RDWR);
+    assert_int_equal(ftruncate(fd, 3 << 20), 0);
+    SUCCEEDS(f, prefetch, fd, 0, 2 << 20);
+    SUCCEEDS(f, prefetch, fd, 4097, 1);
+    SUCCEEDS(f, prefetch, fd, 5 << 20, 1 << 20);
     close_file(f, fd);
 }
 
@@ -695,6 +707,7 @@ static const struct CMUnitTest cases[] = {
     CASE(truncate_shortens_and_lengthens),
     CASE(sync_file_and_directory_succeeds),
     CASE(xattr_set_is_got_back),
+    CASE(prefetch_asks_for_any_stretch_of_a_file),
     CASE(statfs_tells_what_the_kernel_tells),
     CASE(on_done_starting_its_own_op_again_makes_a_chain),
     CASE(operations_5000_in_one_turn_end_once_each),
