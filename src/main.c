@@ -135,6 +135,9 @@ static void say_started(const struct program *program)
         printf("  %-11s %s\n", i == 0 ? "listening" : "", program->urls[i]);
     printf("  %-11s %s (%s)\n", "root", realpath(config->root, root) != NULL ? root : config->root,
            sl_store_root_summary(program->root));
+    if (!sl_store_root_has_meta(program->root))
+        printf("  %-11s %s\n", "metadata",
+               "none: this file system keeps no user attributes; types, names, digests and fields are forgotten");
     printf("  %-11s %s\n", "engine", program->engine_reason);
     printf("  %-11s %s\n", "durability", durability[config->durability]);
     if (strncmp(program->urls[0], "unix:", 5) == 0)

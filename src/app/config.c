@@ -234,6 +234,7 @@ void sl_config_dispose(struct sl_config *config)
     free(config->root);
     free(config->public_url);
     free(config->base_path);
+    free(config->cors_origins);
     free(config->name_template);
     *config = (struct sl_config){0};
 }

@@ -160,7 +160,7 @@ bool sl_config_set_url(struct sl_config_load *load, const struct sl_setting *set
 /* The first segments that the server needs for itself. */
 static bool is_taken_by_server(struct sl_bytes path)
 {
-    static const char *const taken[] = {"uploads", "healthz", "readyz", "metrics"};
+    static const char *const taken[] = {"uploads", "healthz", "readyz", "metrics", "errors", "done"};
     const char *slash = memchr(path.base, '/', path.len);
     struct sl_bytes first = {path.base, slash != NULL ? (size_t)(slash - path.base) : path.len};
     for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)

@@ -241,6 +241,7 @@ static bool set_one(struct sl_config_load *load, const struct sl_setting *settin
     case SL_KIND_DIRECTORY: return set_directory(load, setting, member);
     case SL_KIND_URL: return sl_config_set_url(load, setting, member);
     case SL_KIND_BASE_PATH: return sl_config_set_base_path(load, setting, member);
+    case SL_KIND_ORIGINS: return sl_config_add_origin(load, setting, member, is_first);
     case SL_KIND_WORD: return set_word(load, setting, member);
     case SL_KIND_DIGESTS: return add_digest(load, setting, member, is_first);
     case SL_KIND_TEMPLATE: return sl_config_set_template(load, setting, member);

@@ -14,6 +14,7 @@ enum sl_option_kind {
     SL_KIND_DIRECTORY,
     SL_KIND_URL,
     SL_KIND_BASE_PATH,
+    SL_KIND_ORIGINS,
     SL_KIND_WORD,
     SL_KIND_DIGESTS,
     SL_KIND_TEMPLATE,
@@ -45,7 +46,7 @@ extern const struct sl_option sl_options[SL_OPTIONS];
 /* NULL: no such option. The name is without "--". */
 const struct sl_option *sl_option_find(struct sl_bytes name);
 
-/* LISTEN and DIGESTS take several values. */
+/* LISTEN, ORIGINS and DIGESTS take several values. */
 bool sl_option_is_list(const struct sl_option *option);
 
 /* In the order of precedence, lowest first; 0 is "not set yet". */
@@ -84,6 +85,10 @@ bool sl_config_add_listener(struct sl_config_load *load, const struct sl_setting
 bool sl_config_set_url(struct sl_config_load *load, const struct sl_setting *setting, char **member);
 bool sl_config_set_base_path(struct sl_config_load *load, const struct sl_setting *setting, char **member);
 bool sl_config_set_template(struct sl_config_load *load, const struct sl_setting *setting, char **member);
+
+/* ORIGINS (config_origin.c). is_first: the list of a lower source ends. */
+bool sl_config_add_origin(struct sl_config_load *load, const struct sl_setting *setting, char **member,
+                          bool is_first);
 
 /* Replaces *member by a copy of value, which holds no NUL. Aborts when there is no memory. */
 void sl_config_keep_text(char **member, struct sl_bytes value);

@@ -178,7 +178,7 @@ static sl_err build(struct sl_worker *worker)
     err = sl_disk_create(config->engine, worker->slabs, &worker->disk, worker->reason, worker->reason_room);
     if (err != SL_OK)
         return err;
-    worker->store = sl_store_create(worker->options.root, worker->disk);
+    worker->store = sl_store_create(worker->options.root, worker->disk, &worker->mailbox);
     worker->intake = (struct sl_intake){.slabs = worker->slabs,
                                         .store = worker->store,
                                         .hash_pool = worker->options.hash_pool,
@@ -191,6 +191,7 @@ static sl_err build(struct sl_worker *worker)
     sl_intake_init(&worker->intake);
     struct sl_http_options http = {.base_path = config->base_path,
                                    .public_url = config->public_url,
+                                   .cors_origins = config->cors_origins,
                                    .head_timeout_ms = config->head_timeout_s * UINT64_C(1000),
                                    .body_timeout_ms = config->body_timeout_s * UINT64_C(1000),
                                    .min_rate_bytes_s = config->min_rate_bytes_s};

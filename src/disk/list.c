@@ -1,5 +1,5 @@
-/* A page of a directory, in the order of names, which is not the order that the kernel tells them in. The directory is
- * read once, and of its names only the smallest are kept that could fit into the page; then these are looked at, one
+/* A page of a directory, in the order of names, which is not the order that the kernel tells them in. The directory
+ * is read once, and of its names only the smallest are kept that could fit into the page; then these are looked at, one
  * by one. So memory is a small multiple of the page, however many names there are. A thread that may block. */
 #include "engine.h"
 
@@ -170,8 +170,8 @@ static enum look look_at_inode(int dir_fd, const char *name, struct sl_disk_entr
     return LOOK_DONE;
 }
 
-/* room: what is left of the page. It may be less than a value may take; then it is the page that is too small, and the
- * next one will tell whether it was the value that is too long. */
+/* room: what is left of the page. It may be less than a value may take; then it is the page that is too small, and
+ * the next one will tell whether it was the value that is too long. */
 static enum look look_at_value(const struct sl_disk_list *list, int fd, struct sl_disk_entry *entry, size_t room)
 {
     char *value = entry->text + entry->name_len;

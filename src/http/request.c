@@ -27,6 +27,47 @@ struct sl_bytes sl_request_header(const struct sl_request *request, const char *
     return header == NULL ? (struct sl_bytes){0} : (struct sl_bytes){header->value.base, header->value.len};
 }
 
+static bool is_named(const h2o_header_t *header, const char *name)
+{
+    return h2o_memis(header->name->base, header->name->len, name, strlen(name));
+}
+
+struct sl_bytes sl_request_header_list(struct sl_request *request, const char *name)
+{
+    const h2o_headers_t *headers = &request->h2o.headers;
+    size_t lines = 0, room = 0;
+    struct sl_bytes last = {0};
+    for (size_t i = 0; i < headers->size; i++) {
+        if (!is_named(&headers->entries[i], name))
+            continue;
+        last = (struct sl_bytes){headers->entries[i].value.base, headers->entries[i].value.len};
+        room += last.len + 2;
+        lines++;
+    }
+    if (lines <= 1)
+        return last;
+    struct sl_text text;
+    sl_text_init(&text, h2o_mem_alloc_pool(&request->h2o.pool, room + 1), room + 1);
+    for (size_t i = 0; i < headers->size; i++) {
+        const h2o_header_t *header = &headers->entries[i];
+        if (!is_named(header, name))
+            continue;
+        if (text.len > 0)
+            sl_text_put(&text, SL_BYTES(", "));
+        sl_text_put(&text, (struct sl_bytes){header->value.base, header->value.len});
+    }
+    return (struct sl_bytes){text.base, text.len};
+}
+
+struct sl_conditions sl_request_conditions(struct sl_request *request)
+{
+    return (struct sl_conditions){.if_match = sl_request_header_list(request, "if-match"),
+                                  .if_none_match = sl_request_header_list(request, "if-none-match"),
+                                  .if_modified_since = sl_request_header_list(request, "if-modified-since"),
+                                  .if_unmodified_since = sl_request_header_list(request, "if-unmodified-since"),
+                                  .if_range = sl_request_header_list(request, "if-range")};
+}
+
 bool sl_request_has_header(const struct sl_request *request, const char *name)
 {
     return find_header(request, name) != NULL;
@@ -123,7 +164,8 @@ void sl_request_begin(struct sl_request *request, struct sl_http *http, const ch
     request->path = (struct sl_bytes){target.base, path_len};
     request->query = mark == NULL ? (struct sl_bytes){0} : (struct sl_bytes){mark + 1, target.len - path_len - 1};
     struct sl_bytes id = sl_request_header(request, "x-request-id");
-    request->id = is_request_id(id) ? id : make_request_id(request);
+    request->has_own_id = is_request_id(id);
+    request->id = request->has_own_id ? id : make_request_id(request);
     request->is_head = sl_request_is_method(request, "HEAD");
 }
 

@@ -2,6 +2,8 @@
  * changes. */
 #include "sluice/upload/session.h"
 
+#include "sluice/base/clock.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -39,6 +41,7 @@ static void session_end(struct sl_session *session, enum sl_session_state end)
         sl_hash_lane_close(&session->lane);
     session->has_lane = false;
     assert(!session->has_file && session->inflight == 0 && session->intake->files > 0);
+    assert(session->look == NULL && session->terms.meta.base == NULL);
     session->intake->files--;
     change(session, end);
 }
@@ -98,11 +101,36 @@ static bool is_busy(const struct sl_session *session)
            session->state == SL_SESSION_COMMITTING;
 }
 
+/* What is computed: what the server wants of every file, and what this one's sender wants checked. */
+static sl_hash_set wanted_digests(const struct sl_session *session)
+{
+    const struct sl_digests *promised = session->plan.promised;
+    return session->intake->digests | (promised != NULL ? promised->set : 0);
+}
+
+static sl_err hold_against_promise(struct sl_session *session)
+{
+    const struct sl_digests *promised = session->plan.promised;
+    for (unsigned alg = 0; promised != NULL && alg < SL_HASH_ALGS; alg++) {
+        if (!(promised->set & (1u << alg)))
+            continue;
+        assert(session->digests.set & (1u << alg));
+        if (memcmp(promised->value[alg], session->digests.value[alg], sl_hash_bytes(alg)) != 0) {
+            session->mismatch = alg;
+            return SL_DIGEST_MISMATCH;
+        }
+    }
+    return SL_OK;
+}
+
 static void stage(struct sl_session *session)
 {
     assert(session->written == session->size);
-    assert(session->intake->digests == 0 || session->hashed == session->size);
-    change(session, SL_SESSION_STAGED);
+    assert(wanted_digests(session) == 0 || session->hashed == session->size);
+    sl_err err = hold_against_promise(session);
+    if (err != SL_OK)
+        session_fail(session, err);
+    change(session, err == SL_OK ? SL_SESSION_STAGED : SL_SESSION_FAILED);
 }
 
 /* Called after each completion. Says what became of the session once the last thing in flight has come back. */
@@ -146,57 +174,98 @@ static void on_begun(struct sl_store_object *object, sl_err err, void *ctx)
 static void begin(struct sl_session *session)
 {
     session_enter(session, SL_SESSION_OPENING);
-    sl_store_begin(session->intake->store, &session->object, session->expected, on_begun, session);
+    sl_store_begin(session->intake->store, &session->object, session->plan.expected, on_begun, session);
 }
 
-static sl_err exists_error(const struct sl_session *session)
+/* What has the name, and may this file have it? `looked`: SL_OK for a file, else SL_NOT_FOUND. Conditions come first,
+ * as in HTTP: 412 wins over 409. */
+static sl_err judge(const struct sl_session *session, sl_err looked)
 {
-    return session->must_be_new ? SL_PRECONDITION : SL_EXISTS;
+    const struct sl_store_reader *look = session->look;
+    enum sl_conflict conflict = session->plan.conflict;
+    bool is_file = looked == SL_OK;
+    sl_err cause = is_file ? SL_EXISTS : look->cause;
+    struct sl_validator now = {.exists = is_file};
+    if (is_file) {
+        now.etag = sl_bytes_of(look->etag);
+        now.modified_s = look->modified_ns / SL_SEC;
+    }
+    if (session->plan.conditions != NULL &&
+        sl_conditions_check(session->plan.conditions, &now, false, sl_clock_wall_ns() / SL_SEC) != SL_VERDICT_GO)
+        return SL_PRECONDITION;
+    if (cause == SL_NOT_FOUND)
+        return SL_OK;
+    if (cause == SL_EXISTS || cause == SL_IS_A_DIRECTORY) {
+        bool is_replaced = is_file && conflict == SL_CONFLICT_OVERWRITE;
+        return is_replaced || conflict == SL_CONFLICT_RENAME ? SL_OK : cause;
+    }
+    return cause;
 }
 
-static void on_look_closed(struct sl_store_reader *reader, sl_err err, void *ctx)
+static void look_is_over(struct sl_session *session)
 {
-    struct sl_session *session = ctx;
-    (void)reader;
-    (void)err;
-    step_over(session, exists_error(session), SL_SESSION_OPENING);
-}
-
-/* Only an early word, before the body is sent: the name is decided when it is linked. */
-static void on_looked(struct sl_store_reader *reader, sl_err err, void *ctx)
-{
-    struct sl_session *session = ctx;
-    if (err == SL_OK)
-        sl_store_close(reader, on_look_closed, session);
-    else if (session->wants_to_leave)
+    free(session->look);
+    session->look = NULL;
+    if (session->wants_to_leave)
         leave_now(session);
-    else if (err == SL_NOT_FOUND && reader->cause != SL_NOT_FOUND) /* there is something, but no file */
-        step_over(session, reader->cause == SL_EXISTS ? exists_error(session) : reader->cause, SL_SESSION_OPENING);
+    else if (session->err != SL_OK)
+        change(session, SL_SESSION_FAILED);
     else
         begin(session);
 }
 
-sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake, uint64_t expected,
-                       enum sl_conflict conflict, bool must_be_new, sl_session_cb on_change, void *ctx)
+static void on_look_closed(struct sl_store_reader *reader, sl_err err, void *ctx)
+{
+    (void)reader;
+    (void)err;
+    look_is_over(ctx);
+}
+
+/* Only an early word, before the body is sent: it is decided with the name. So what hinders only the look hinders
+ * nothing else. */
+static void on_looked(struct sl_store_reader *reader, sl_err looked, void *ctx)
+{
+    struct sl_session *session = ctx;
+    sl_err err = looked == SL_OK || looked == SL_NOT_FOUND ? judge(session, looked) : SL_OK;
+    if (err != SL_OK)
+        session_fail(session, err);
+    if (looked != SL_OK) {
+        look_is_over(session);
+        return;
+    }
+    if (err != SL_OK)
+        memcpy(session->etag, reader->etag, sizeof session->etag);
+    sl_store_close(reader, on_look_closed, session);
+}
+
+/* A reader is some KB, and is needed before the body only: it is no part of the session. */
+static void look(struct sl_session *session)
+{
+    session_enter(session, SL_SESSION_CHECKING);
+    session->look = malloc(sizeof *session->look);
+    if (session->look == NULL)
+        abort();
+    sl_store_open(session->intake->store, session->look, &session->path, on_looked, session);
+}
+
+sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake, const struct sl_session_plan *plan,
+                       sl_session_cb on_change, void *ctx)
 {
     assert(session->state == SL_SESSION_IDLE && session->path.len > 0);
-    if (expected != SL_STORE_SIZE_UNKNOWN && expected > intake->size_max)
+    if (plan->expected != SL_STORE_SIZE_UNKNOWN && plan->expected > intake->size_max)
         return SL_TOO_LARGE;
     if (intake->files >= intake->files_max)
         return SL_TOO_MANY_FILES;
     intake->files++;
     session->intake = intake;
-    session->expected = expected;
-    session->conflict = must_be_new ? SL_CONFLICT_ERROR : conflict;
-    session->must_be_new = must_be_new;
+    session->plan = *plan;
     session->on_change = on_change;
     session->ctx = ctx;
-    if (session->conflict == SL_CONFLICT_ERROR) {
-        session_enter(session, SL_SESSION_CHECKING);
-        sl_store_open(intake->store, &session->look, &session->path, on_looked, session);
-    } else {
+    bool has_conditions = plan->conditions != NULL && sl_conditions_are_set(plan->conditions);
+    if (has_conditions || plan->conflict == SL_CONFLICT_ERROR)
+        look(session);
+    else
         begin(session);
-    }
     return SL_OK;
 }
 
@@ -237,7 +306,7 @@ static void on_piece_hashed(struct sl_hash_job *job, void *ctx)
 /* A body that is over with its first piece is hashed here and now: the hop to the pool would cost more. */
 static sl_err hash_piece(struct sl_session *session, struct sl_piece *piece, bool is_last)
 {
-    sl_hash_set set = session->intake->digests;
+    sl_hash_set set = wanted_digests(session);
     if (set == 0)
         return SL_OK;
     if (!session->has_lane && is_last && piece->len <= sl_slab_class_bytes(SL_SLAB_SMALL)) {
@@ -308,8 +377,8 @@ void sl_session_finish(struct sl_session *session)
     if (session->has_lane) {
         session->is_ending_lane = true;
         sl_hash_lane_finish(&session->lane, &session->lane_end, on_lane_ended, session);
-    } else if (session->size == 0 && session->intake->digests != 0) {
-        sl_err err = sl_hash_now(session->intake->digests, "", 0, &session->digests);
+    } else if (session->size == 0 && wanted_digests(session) != 0) {
+        sl_err err = sl_hash_now(wanted_digests(session), "", 0, &session->digests);
         if (err != SL_OK)
             session_fail(session, err);
     }
@@ -317,22 +386,52 @@ void sl_session_finish(struct sl_session *session)
         settle_later(session);
 }
 
+static void free_meta(struct sl_session *session)
+{
+    free(session->terms.meta.base);
+    session->terms.meta = (struct sl_room){0};
+}
+
 static void on_committed(struct sl_store_object *object, sl_err err, void *ctx)
 {
     struct sl_session *session = ctx;
+    free_meta(session);
+    memcpy(session->etag, object->etag, sizeof session->etag);
     if (err == SL_OK) { /* also if the owner wished to leave meanwhile: the name is there */
         session->has_file = false;
         session->has_replaced = object->has_replaced;
+        session->has_kept_fields &= object->has_kept_meta;
+        if (object->created_ns != 0)
+            session->created_ns = object->created_ns;
         session_end(session, SL_SESSION_DONE);
         return;
     }
-    step_over(session, err == SL_EXISTS ? exists_error(session) : err, SL_SESSION_DONE);
+    step_over(session, err, SL_SESSION_DONE);
 }
 
-void sl_session_commit(struct sl_session *session)
+/* Most files have little to tell, and many may wait for a sync at once: the form is kept in memory of its own size. */
+static void encode_meta(struct sl_session *session, const struct sl_meta *about)
+{
+    char room[SL_META_BYTES_MAX];
+    struct sl_meta meta = *about;
+    meta.created_ns = session->created_ns;
+    meta.digests = session->digests;
+    size_t len = sl_meta_encode(&meta, room, &session->has_kept_fields);
+    char *encoded = malloc(len);
+    if (encoded == NULL)
+        abort();
+    memcpy(encoded, room, len);
+    session->terms.meta = (struct sl_room){encoded, len};
+}
+
+void sl_session_commit(struct sl_session *session, const struct sl_meta *about)
 {
     session_enter(session, SL_SESSION_COMMITTING);
-    sl_store_commit(&session->object, &session->path, session->size, session->conflict, on_committed, session);
+    session->created_ns = sl_clock_wall_ns();
+    encode_meta(session, about);
+    session->terms.conflict = session->plan.conflict;
+    session->terms.conditions = session->plan.conditions;
+    sl_store_commit(&session->object, &session->path, session->size, &session->terms, on_committed, session);
 }
 
 void sl_session_leave(struct sl_session *session)

@@ -51,6 +51,8 @@ static void check_config(const struct sl_config *config)
     require(base_len > 2 && config->base_path[0] == '/' && config->base_path[base_len - 1] == '/');
     require(url_len == 0 || (strncmp(config->public_url, "http", 4) == 0 && config->public_url[url_len - 1] != '/'));
     require(config->digests >> SL_HASH_ALGS == 0);
+    for (const char *c = config->cors_origins; *c != '\0'; c++)
+        require((unsigned char)*c >= 0x20 && (unsigned char)*c < 0x7f);
     require(config->engine <= SL_DISK_THREADS && config->durability <= SL_DURABILITY_NONE);
     require(config->conflict <= SL_CONFLICT_OVERWRITE && config->direct <= SL_DIRECT_OFF);
     require(config->log_format <= SL_LOG_JSON);

@@ -47,8 +47,9 @@ enum sl_direct { SL_DIRECT_AUTO, SL_DIRECT_OFF };
 struct sl_config {
     struct sl_listeners listeners;
     char *root;
-    char *public_url; /* without a '/' at the end; "": made from the request's Host */
-    char *base_path;  /* with '/' at both ends */
+    char *public_url;   /* without a '/' at the end; "": made from the request's Host */
+    char *base_path;    /* with '/' at both ends */
+    char *cors_origins; /* as browsers write them, parted by spaces; "*": all; "": none */
     enum sl_disk_choice engine;
     enum sl_durability durability;
     sl_hash_set digests;

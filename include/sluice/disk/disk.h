@@ -201,8 +201,8 @@ void sl_disk_write(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct s
 void sl_disk_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
                   uint64_t offset, sl_disk_cb on_done, void *ctx);
 
-/* posix_fadvise(2), POSIX_FADV_WILLNEED: asks for these bytes to be brought into the page cache. A wish: what becomes of
- * it only the next read tells. */
+/* posix_fadvise(2), POSIX_FADV_WILLNEED: asks for these bytes to be brought into the page cache. A wish: what becomes
+ * of it only the next read tells. */
 void sl_disk_prefetch(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint64_t offset, uint64_t bytes,
                       sl_disk_cb on_done, void *ctx);
 
@@ -235,10 +235,11 @@ void sl_disk_getxattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const
 void sl_disk_stat(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, struct statx *stat_out,
                   sl_disk_cb on_done, void *ctx);
 
-/* Lists the regular files and folders in the directory itself, the first of them in the order of their bytes (a folder's
- * name ends in '/'), as many as fit into list->out as struct sl_disk_entry; result: their bytes. Other kinds of entries,
- * and what vanishes meanwhile, are left out, so that there may be more even if none came. Memory: bounded by `room`, not
- * by the directory, which is read once a call. list and all it points to: lent until on_done. A helper thread does it. */
+/* Lists the regular files and folders in the directory itself, the first of them in the order of their bytes (a
+ * folder's name ends in '/'), as many as fit into list->out as struct sl_disk_entry; result: their bytes. Other kinds
+ * of entries, and what vanishes meanwhile, are left out, so that there may be more even if none came. Memory: bounded
+ * by `room`, not by the directory, which is read once a call. list and all it points to: lent until on_done. A helper
+ * thread does it. */
 void sl_disk_list(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, struct sl_disk_list *list,
                   sl_disk_cb on_done, void *ctx);
 

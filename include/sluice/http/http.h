@@ -7,8 +7,9 @@
 #include "sluice/upload/intake.h"
 
 struct sl_http_options {
-    const char *base_path;  /* "/files/" */
-    const char *public_url; /* "" : from Host */
+    const char *base_path;    /* "/files/" */
+    const char *public_url;   /* "" : from Host */
+    const char *cors_origins; /* origins, or "*", parted by spaces; "": none */
     uint64_t head_timeout_ms, body_timeout_ms;
     uint64_t min_rate_bytes_s; /* 0: off */
 };

@@ -5,17 +5,19 @@
 #include "sluice/http/request.h"
 #include "sluice/upload/session.h"
 
-/* application/problem+json (RFC 9457): type, title, status, detail, code, request-id. detail: one sentence for
- * people, or NULL. Detaches a sink that is still attached. */
+/* application/problem+json (RFC 9457): type (where the error is explained), title, status, detail, code, request-id.
+ * detail: a sentence for people; NULL: the table's. Counted. Detaches a sink that is still attached. */
 void sl_reply_problem(struct sl_request *request, sl_err err, const char *detail);
 
-/* The same, with `stored` among the members: the URLs of files that were stored before another one failed. */
+/* The same, when an upload was refused: with the ETag of the file that has the name, or with "algorithm",
+ * "expected-digest" and "actual-digest" (base64) when bytes and promise differ, as session->err tells. promised: what
+ * the session was given. `stored` among the members: the URLs of files of the same form that were stored before. */
 struct sl_stored {
     const struct sl_session *session;
     struct sl_bytes field, filename, type; /* as the form named them; empty if not */
 };
-void sl_reply_problem_stored(struct sl_request *request, sl_err err, const char *detail,
-                             const struct sl_stored *stored, size_t count);
+void sl_reply_problem_upload(struct sl_request *request, const struct sl_session *session,
+                             const struct sl_digests *promised, const struct sl_stored *stored, size_t count);
 
 /* A short answer of one type. */
 void sl_reply_text(struct sl_request *request, int status, const char *type, struct sl_bytes body);
@@ -23,19 +25,23 @@ void sl_reply_text(struct sl_request *request, int status, const char *type, str
 /* An answer without a body. */
 void sl_reply_empty(struct sl_request *request, int status);
 
-/* What was stored: 201 (200 if it replaced another) with Location when it is one file; the URL as a line, or JSON, as
- * `is_json` says. fields: name, value, name, value ...; `field_count` pairs of text fields. */
-struct sl_field {
-    struct sl_bytes name, value;
-};
+/* What was stored: 201 (200 if it replaced another) with Location and ETag when it is one file; the URL as a line, or
+ * JSON, as `is_json` says. Of its digests JSON tells those the request's Want-Repr-Digest wants, all without one.
+ * fields: the form's text; "fields_stored": false tells that they were too long to be kept with the file. */
 void sl_reply_stored(struct sl_request *request, bool is_json, const struct sl_stored *stored, size_t count,
-                     const struct sl_field *fields, size_t field_count);
+                     const struct sl_meta_field *fields, size_t field_count);
 
 /* Adds a header to the response; both are copied. Before the response begins. */
 void sl_reply_header(struct sl_request *request, const char *name, struct sl_bytes value);
 
 /* The absolute URL of a stored path, in the request's pool. */
 struct sl_bytes sl_reply_url(struct sl_request *request, const struct sl_path *path);
+
+/* The absolute URL of one of the server's own pages: "/errors". In the request's pool. */
+struct sl_bytes sl_reply_page_url(struct sl_request *request, const char *page);
+
+/* The reason phrase of a status; static. */
+const char *sl_reply_reason(int status);
 
 /* Which of two types does the Accept header want? true: `type` is named in it. A header that is missing or says only
  * wildcards names nothing. */

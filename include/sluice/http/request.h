@@ -10,6 +10,7 @@
 
 #include "sluice/base/bytes.h"
 #include "sluice/base/err.h"
+#include "sluice/decode/condition.h"
 
 #include <h2o.h>
 #include <stdbool.h>
@@ -54,6 +55,7 @@ struct sl_request {
     struct sl_bytes host;        /* as the client sent it; empty if HTTP/1.0 sent none */
     struct sl_bytes path, query; /* of the target, raw; without '?' */
     struct sl_bytes id;          /* the client's X-Request-Id or one of ours; in the pool */
+    bool has_own_id;             /* it is the client's */
     struct sl_bytes peer;
     sl_err err; /* the problem it was answered with, for the log */
     bool is_body_complete, is_response_started;
@@ -67,6 +69,13 @@ static inline struct sl_request *sl_request_of(h2o_req_t *h2o)
 
 /* The value of a header by its lower-case name; empty if it is not there. */
 struct sl_bytes sl_request_header(const struct sl_request *request, const char *name);
+
+/* All its lines, joined by ", " (RFC 9110 section 5.3); in the request's pool if there are several. base NULL: it is
+ * not there. */
+struct sl_bytes sl_request_header_list(struct sl_request *request, const char *name);
+
+/* The fields of a conditional request. */
+struct sl_conditions sl_request_conditions(struct sl_request *request);
 
 /* Is there such a header at all? */
 bool sl_request_has_header(const struct sl_request *request, const char *name);

@@ -1,17 +1,20 @@
-/* Where uploads live: objects are begun, written, committed under a name or aborted; finished ones are opened and read.
- * local/ keeps them as files. One sl_store a loop over one root that all loops share; loop thread only, except
- * sl_store_root_*, which run at start and block.
+/* Where uploads live: objects are begun, written, committed under a name or aborted; finished ones are opened and
+ * read. local/ keeps them as files. One sl_store a loop over one root that all loops share; loop thread only,
+ * except sl_store_root_*, which run at start and block.
  *
  * Starting an operation cannot fail: its callback runs once, in a later turn. One control operation (begin, commit,
- * abort, open, close) at a time for each object or reader; writes and reads run beside each other. */
+ * abort, open, close, remove, list) at a time for each; writes and reads run beside each other. */
 #ifndef SLUICE_STORE_STORE_H
 #define SLUICE_STORE_STORE_H
 
 #include "sluice/base/bytes.h"
 #include "sluice/base/err.h"
+#include "sluice/base/mailbox.h"
+#include "sluice/decode/condition.h"
 #include "sluice/decode/path.h"
 #include "sluice/disk/disk.h"
 #include "sluice/mem/slab.h"
+#include "sluice/store/meta.h"
 
 #include <limits.h>
 
@@ -43,8 +46,11 @@ void sl_store_root_close(struct sl_store_root *root);
 /* "ext4, unnamed temporary files, O_DIRECT": for the start block; lives as long as the root. */
 const char *sl_store_root_summary(const struct sl_store_root *root);
 
-/* root, disk: lent until destroy. */
-struct sl_store *sl_store_create(struct sl_store_root *root, struct sl_disk *disk);
+/* Does the file system keep what is to be known about a file (user extended attributes)? */
+bool sl_store_root_has_meta(const struct sl_store_root *root);
+
+/* root, disk, home: lent until destroy. home: the loop's mailbox. */
+struct sl_store *sl_store_create(struct sl_store_root *root, struct sl_disk *disk, struct sl_mailbox *home);
 void sl_store_destroy(struct sl_store *store);
 
 /* Looks how much is free, off the loop. The worker calls it every second; the answer is used from then on. */
@@ -54,6 +60,27 @@ void sl_store_tick(struct sl_store *store);
 
 struct sl_store_object;
 typedef void (*sl_store_cb)(struct sl_store_object *object, sl_err err, void *ctx);
+
+/* A strong entity tag with its quotes and NUL: of the SHA-256 (or SHA-512) of the bytes, else of inode, size and
+ * time. */
+#define SL_ETAG_BYTES 56
+
+/* On what terms an object gets its name. All lent until on_done. */
+struct sl_store_terms {
+    enum sl_conflict conflict;
+    const struct sl_conditions *conditions; /* NULL: none. Decided in one step with the naming, against everybody who
+                                               names or removes through this process */
+    struct sl_room meta;                    /* encoded; empty: none. Its time is set here, when it is kept */
+};
+
+/* A turn to change what stands under a name: one at a time over all loops. */
+struct sl_name_turn {
+    struct sl_link link, waiters;
+    struct sl_mail mail;
+    struct sl_store *store; /* NULL: idle */
+    const struct sl_path *path;
+    void (*on_turn)(struct sl_name_turn *turn);
+};
 
 /* One place to wait for a sync of a directory that others may share. */
 struct sl_dirsync_waiter {
@@ -79,13 +106,18 @@ struct sl_dir_walk {
 /* Embedded by its owner; zeroed when idle. */
 struct sl_store_object {
     /* for the owner after commit */
-    bool has_replaced; /* an older object of this name is gone */
-    int sys_errno;     /* of the last failure, for the log */
+    bool has_replaced;        /* an older object of this name is gone */
+    char etag[SL_ETAG_BYTES]; /* after SL_OK: of this object. After SL_EXISTS, SL_PRECONDITION: of the one that has
+                                 the name, "" if that is not known */
+    uint64_t created_ns;      /* wall clock, as its metadata says it */
+    bool has_kept_meta;       /* the file system took the metadata */
+    int sys_errno;            /* of the last failure, for the log */
     /* the store's */
     struct sl_store *store;
     sl_store_cb on_done;
     void *ctx;
     struct sl_disk_op op, grow_op;
+    uint64_t begun_ns; /* wall clock, and a little earlier: the file's own clock ticks */
     int fd;
     bool is_bulk, is_grow_running;
     bool is_named;   /* `temp` is there and to be removed */
@@ -96,8 +128,12 @@ struct sl_store_object {
     uint64_t expected, allocated, size;
     unsigned step;
     sl_err err;
-    enum sl_conflict conflict;
-    struct sl_path *path;    /* lent while committing */
+    const struct sl_store_terms *terms; /* lent while committing */
+    struct sl_path *path;               /* likewise */
+    struct sl_name_turn turn;
+    struct sl_store_reader *holder; /* what has the name now, where that matters; ours, and closed already */
+    unsigned looks;                 /* at the holder */
+    void (*on_holder)(struct sl_store_object *object, sl_err err);
     size_t stem_len;         /* where the number of a renamed file goes */
     unsigned number, digits; /* the number, and how many bytes "-number" takes */
     union {                  /* never needed together */
@@ -133,11 +169,12 @@ void sl_store_write(struct sl_store_object *object, struct sl_store_write *write
 void sl_store_set_bulk(struct sl_store_object *object, bool is_bulk);
 
 /* Gives the object, `size` bytes of which were written, the name `path`; durable as the store was opened for.
- * path: lent until on_done; with RENAME it holds the name that was free. SL_EXISTS, SL_NOT_A_DIRECTORY,
- * SL_IS_A_DIRECTORY and storage errors: there is no such name (of this object), and the object is still to be
- * aborted. No write may be in flight. After SL_OK the object is idle. */
-void sl_store_commit(struct sl_store_object *object, struct sl_path *path, uint64_t size, enum sl_conflict conflict,
-                     sl_store_cb on_done, void *ctx);
+ * path, terms: lent until on_done; with RENAME path holds the name that was free. SL_EXISTS, SL_PRECONDITION,
+ * SL_NOT_A_DIRECTORY, SL_IS_A_DIRECTORY and storage errors: there is no such name (of this object), and the object is
+ * still to be aborted. No write may be in flight. After SL_OK the object is idle.
+ * Where the file system keeps no attributes, the metadata is dropped. */
+void sl_store_commit(struct sl_store_object *object, struct sl_path *path, uint64_t size,
+                     const struct sl_store_terms *terms, sl_store_cb on_done, void *ctx);
 
 /* Drops the object and gives its space back. No write may be in flight. Always SL_OK. */
 void sl_store_abort(struct sl_store_object *object, sl_store_cb on_done, void *ctx);
@@ -149,22 +186,30 @@ typedef void (*sl_store_reader_cb)(struct sl_store_reader *reader, sl_err err, v
 
 struct sl_store_reader {
     sl_err cause;  /* after an open that found nothing: what is in the way, SL_NOT_FOUND if nothing is */
+    int sys_errno; /* of the last failure, for the log */
     uint64_t size; /* after open */
     uint64_t modified_ns;
     uint64_t inode;
+    char etag[SL_ETAG_BYTES];
+    struct sl_meta
+        meta; /* what is known; its digests only if they are of the bytes as they are now. Its spans live as
+                            long as the reader, which must not move */
     /* the store's */
     struct sl_store *store;
     sl_store_reader_cb on_done;
     void *ctx;
-    struct sl_disk_op op;
+    struct sl_disk_op op, prefetch_op;
     struct statx stat;
     int fd;
     sl_err err; /* why it is refused, while it is closed */
     size_t bytes_read;
+    uint64_t prefetched; /* asked for so far: the end of it */
+    bool is_large, is_close_wanted;
+    char meta_bytes[SL_META_BYTES_MAX];
 };
 
-/* Opens the finished object of this name. path: lent until on_done. SL_NOT_FOUND also for what is not a regular file.
- * After an error there is nothing to close. */
+/* Opens the finished object of this name. path: lent until on_done. reader: need not be zeroed. SL_NOT_FOUND also for
+ * what is not a regular file. After an error there is nothing to close. */
 void sl_store_open(struct sl_store *store, struct sl_store_reader *reader, const struct sl_path *path,
                    sl_store_reader_cb on_done, void *ctx);
 
@@ -174,5 +219,90 @@ void sl_store_read(struct sl_store_reader *reader, struct sl_slab *slab, size_t 
                    sl_store_reader_cb on_done, void *ctx);
 
 void sl_store_close(struct sl_store_reader *reader, sl_store_reader_cb on_done, void *ctx);
+
+/* ---- removing ---- */
+
+struct sl_store_removal;
+typedef void (*sl_store_removal_cb)(struct sl_store_removal *removal, sl_err err, void *ctx);
+
+struct sl_store_removal {
+    char etag[SL_ETAG_BYTES]; /* after SL_PRECONDITION: of what is there */
+    int sys_errno;            /* of the last failure, for the log */
+    /* the store's */
+    struct sl_store *store;
+    const struct sl_path *path;
+    const struct sl_conditions *conditions;
+    sl_store_removal_cb on_done;
+    void *ctx;
+    struct sl_disk_op op;
+    struct sl_store_reader look;
+    struct sl_name_turn turn;
+    struct sl_dirsync_waiter dirsync;
+    char folder[SL_PATH_BYTES_MAX + 1];
+    int dir_fd;
+    unsigned step;
+    sl_err err;
+};
+
+/* Removes the object of this name, durably as the store was opened for; who reads it goes on reading. removal:
+ * need not be zeroed. path, conditions (or NULL): lent until on_done. SL_NOT_FOUND: nothing there, or no regular
+ * file. SL_PRECONDITION: conditions say no. Folders that become empty stay. */
+void sl_store_remove(struct sl_store *store, struct sl_store_removal *removal, const struct sl_path *path,
+                     const struct sl_conditions *conditions, sl_store_removal_cb on_done, void *ctx);
+
+/* ---- listing ---- */
+
+struct sl_store_listing;
+typedef void (*sl_store_listing_cb)(struct sl_store_listing *listing, sl_err err, void *ctx);
+
+struct sl_store_entry {
+    const struct sl_path *path; /* lent until the next call */
+    uint64_t size, modified_ns;
+    char etag[SL_ETAG_BYTES];
+    struct sl_meta meta; /* as of a reader; lives until the next sl_store_list */
+};
+
+/* A place among all names: text holds a folder ("" for the topmost) and, behind its NUL, the leaf in it. */
+struct sl_store_place {
+    size_t folder_len;
+    char text[SL_PATH_BYTES_MAX + SL_SEGMENT_BYTES_MAX + 3];
+};
+
+/* A walk over the names of finished objects in the order of their bytes, "a.txt" before "a/b". It holds a batch, not
+ * the directory; names that come and go meanwhile may be told or not, all others are told once. */
+struct sl_store_listing {
+    bool is_end; /* behind this batch there are no more */
+    /* the store's */
+    struct sl_store *store;
+    sl_store_listing_cb on_done;
+    void *ctx;
+    struct sl_disk_op op;
+    struct sl_disk_list list;
+    struct sl_path prefix, path; /* path: the name told last */
+    size_t prefix_folder_len;
+    struct sl_store_place at, here; /* what was told, or passed over, last; and where the batch was made up to */
+    char *room; /* lent by the caller. The batch, and at the end the rest of folders to go on with */
+    size_t room_len, used, rest, next;
+    unsigned files; /* in the batch */
+    size_t listed;
+    int dir_fd;
+    unsigned step;
+    sl_err err;
+};
+
+/* Zeroed memory becomes a listing of the names that begin with `prefix` (any bytes, or none) and come after `after`
+ * (likewise). Both: lent for the call; longer than SL_PATH_BYTES_MAX is SL_BAD_PATH. */
+SL_MUST_CHECK sl_err sl_store_listing_init(struct sl_store_listing *listing, struct sl_store *store,
+                                           struct sl_bytes prefix, struct sl_bytes after);
+
+#define SL_STORE_LIST_BYTES_MIN 8192
+
+/* Gets the next batch. room: lent until the batch was walked; aligned to 8. SL_OK: walk it; it may be empty only if
+ * listing->is_end. Names that no URL can say are left out. */
+void sl_store_list(struct sl_store_listing *listing, char *room, size_t len, sl_store_listing_cb on_done, void *ctx);
+
+/* The next name of the batch; false: fetch another, or is_end. The walk may stop anywhere: the next sl_store_list
+ * goes on behind the last name that was told. */
+bool sl_store_listing_next(struct sl_store_listing *listing, struct sl_store_entry *entry_out);
 
 #endif

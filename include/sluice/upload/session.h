@@ -35,31 +35,41 @@ typedef void (*sl_session_cb)(struct sl_session *session, void *ctx);
 
 #define SL_UPLOAD_ID_BYTES 27 /* 26 characters of base32, 130 random bits, and NUL */
 
+/* What an upload is to become. */
+struct sl_session_plan {
+    uint64_t expected; /* bytes, or SL_STORE_SIZE_UNKNOWN */
+    enum sl_conflict conflict;
+    const struct sl_conditions *conditions; /* lent until the session is over; NULL: none */
+    const struct sl_digests *promised;      /* what the sender says the bytes digest to; likewise */
+};
+
 struct sl_session {
     /* for the owner */
     enum sl_session_state state;
     sl_err err;                /* FAILED: why, the first reason */
     uint64_t size;             /* bytes accepted; the file's size once STAGED */
-    struct sl_digests digests; /* from STAGED on */
+    struct sl_digests digests; /* from STAGED on, and after SL_DIGEST_MISMATCH: of the bytes that came */
+    enum sl_hash_alg mismatch; /* after SL_DIGEST_MISMATCH: the first that is not what was promised */
     struct sl_path path;       /* the name asked for; the one it got from DONE on */
-    bool has_replaced;         /* from DONE on */
-    uint64_t created_ns;       /* wall clock */
+    /* DONE: of this file. After SL_EXISTS, SL_PRECONDITION: of what has the name, "" if that is not known. */
+    char etag[SL_ETAG_BYTES];
+    bool has_replaced;    /* from DONE on */
+    bool has_kept_fields; /* from DONE on: the text fields are stored with it, if there are any */
+    uint64_t created_ns;  /* wall clock: begun; from DONE on: named */
     char id[SL_UPLOAD_ID_BYTES];
 
     /* the session's */
     struct sl_intake *intake;
     sl_session_cb on_change;
     void *ctx;
-    enum sl_conflict conflict;
-    uint64_t expected;
-    union {
-        struct sl_store_reader look;   /* CHECKING */
-        struct sl_store_object object; /* later */
-    };
+    struct sl_session_plan plan;
+    struct sl_store_reader *look; /* CHECKING */
+    struct sl_store_object object;
+    struct sl_store_terms terms; /* COMMITTING; its metadata is ours */
     struct sl_hash_lane lane;
     struct sl_hash_job lane_end;
     struct sl_mail later;
-    bool must_be_new, has_lane, has_file, is_ending_lane, wants_to_leave;
+    bool has_lane, has_file, is_ending_lane, wants_to_leave;
     unsigned inflight;        /* pieces being written or hashed */
     uint64_t written, hashed; /* bytes, for the sum at the end */
 };
@@ -71,18 +81,21 @@ void sl_upload_id(char id_out[SL_UPLOAD_ID_BYTES]);
  * and have its id and created_ns. SL_BAD_PATH: the template gives no valid path. */
 SL_MUST_CHECK sl_err sl_session_name(struct sl_session *session, struct sl_intake *intake, struct sl_bytes filename);
 
-/* Begins. session: zeroed but for id and path, lent until DONE or GONE. expected: bytes, or SL_STORE_SIZE_UNKNOWN.
- * must_be_new: an existing name fails early (SL_PRECONDITION), whatever the conflict rule. With conflict ERROR an
- * existing name is told early too (SL_EXISTS). Then RECEIVING or FAILED.
+/* Begins. session: zeroed but for id, path and created_ns, lent until DONE or GONE. plan: copied. Then RECEIVING or
+ * FAILED: where conditions are set, and with conflict ERROR, what has the name is looked at early, so that SL_EXISTS
+ * and SL_PRECONDITION are told before the body is sent; they are decided again with the name. With If-None-Match: * an
+ * existing name is SL_PRECONDITION whatever the conflict rule.
  * SL_TOO_LARGE, SL_TOO_MANY_FILES: nothing was begun. */
-SL_MUST_CHECK sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake, uint64_t expected,
-                                     enum sl_conflict conflict, bool must_be_new, sl_session_cb on_change, void *ctx);
+SL_MUST_CHECK sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake,
+                                     const struct sl_session_plan *plan, sl_session_cb on_change, void *ctx);
 
-/* The last byte was given: flush. Then STAGED or FAILED. State: RECEIVING, or FAILED (ignored). */
+/* The last byte was given: flush, and hold the digests against what was promised (SL_DIGEST_MISMATCH). Then STAGED or
+ * FAILED. State: RECEIVING, or FAILED (ignored). */
 void sl_session_finish(struct sl_session *session);
 
-/* Gives the file its name. State: STAGED. Then DONE or FAILED. */
-void sl_session_commit(struct sl_session *session);
+/* Gives the file its name, and what is to be known about it. about: lent for the call; its digests and time are filled
+ * in here. State: STAGED. Then DONE or FAILED. */
+void sl_session_commit(struct sl_session *session, const struct sl_meta *about);
 
 /* Drops everything as soon as nothing is in flight. Then GONE; no other on_change comes before. An idle session, and
  * one that is DONE or GONE already, is fine and gives no call. */

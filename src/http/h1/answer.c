@@ -49,12 +49,22 @@ static h2o_iovec_t make_head(struct sl_h1 *conn)
     return h2o_iovec_init(text.base, text.len);
 }
 
-/* An answer that comes before the body was read: can the connection be kept? */
+static bool has_unknown_length(const struct sl_h1 *conn)
+{
+    const h2o_res_t *res = &conn->request.h2o.res;
+    bool has_body = !conn->request.is_head && res->status != 204 && res->status != 304;
+    return has_body && res->content_length == SIZE_MAX;
+}
+
+/* Can the connection be kept, also where the answer comes before the body was read? */
 static void decide_persistence(struct sl_h1 *conn)
 {
     if (!conn->request.is_body_complete && !sl_h1_can_drain(conn))
         conn->request.h2o.http1_is_persistent = 0;
     if (conn->http->is_draining || conn->has_peer_ended)
+        conn->request.h2o.http1_is_persistent = 0;
+    /* HTTP/1.0 knows no chunks: a body of unknown length ends with the connection (RFC 9112 section 6.3). */
+    if (has_unknown_length(conn) && conn->request.h2o.version < 0x101)
         conn->request.h2o.http1_is_persistent = 0;
 }
 
@@ -104,7 +114,8 @@ static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size
     }
     for (size_t i = 0; i < count; i++)
         if (bufs[i].len > 0 && !conn->request.is_head) {
-            h2o->bytes_sent += bufs[i].len;
+            if (!h2o->bytes_counted_by_ostream) /* the filter that makes chunks counts what lies in them */
+                h2o->bytes_sent += bufs[i].len;
             pieces[used++] = bufs[i];
         }
     if (used == 0) /* a last call without bytes: the write is still what ends the answer in a later turn */

@@ -55,6 +55,7 @@ static void init_request(struct sl_h1 *conn)
     conn->request.is_body_complete = false;
     conn->request.sink = NULL;
     conn->request.http = conn->http;
+    conn->request.host = (struct sl_bytes){0};
     conn->request.resume_entry = (h2o_timeout_entry_t){0};
     conn->request.begun_ns = 0;
     conn->request.is_response_started = false;

@@ -86,14 +86,14 @@ sl_err sl_fields_add(struct sl_fields *fields, struct sl_bytes piece)
     return put(fields, piece);
 }
 
-const struct sl_field *sl_fields_list(const struct sl_fields *fields, size_t *count_out)
+const struct sl_meta_field *sl_fields_list(const struct sl_fields *fields, size_t *count_out)
 {
-    struct sl_field *list = h2o_mem_alloc_pool(&fields->request->h2o.pool, (fields->count + 1) * sizeof *list);
+    struct sl_meta_field *list = h2o_mem_alloc_pool(&fields->request->h2o.pool, (fields->count + 1) * sizeof *list);
     for (size_t i = 0; i < fields->count; i++) {
         const struct entry *entry = &fields->entries[i];
         const char *name = fields->text + entry->name_at;
-        list[i] =
-            (struct sl_field){.name = {name, entry->name_len}, .value = {name + entry->name_len, entry->value_len}};
+        list[i] = (struct sl_meta_field){.name = {name, entry->name_len},
+                                         .value = {name + entry->name_len, entry->value_len}};
     }
     *count_out = fields->count;
     return list;

@@ -16,6 +16,6 @@ SL_MUST_CHECK sl_err sl_fields_begin(struct sl_fields *fields, struct sl_bytes n
 SL_MUST_CHECK sl_err sl_fields_add(struct sl_fields *fields, struct sl_bytes piece);
 
 /* All of them, in the order they came, in the request's pool. */
-const struct sl_field *sl_fields_list(const struct sl_fields *fields, size_t *count_out);
+const struct sl_meta_field *sl_fields_list(const struct sl_fields *fields, size_t *count_out);
 
 #endif

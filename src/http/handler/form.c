@@ -5,6 +5,9 @@
  * end. A commit that fails leaves the others as they are; the problem then tells which were stored. */
 #include "fields.h"
 #include "handler.h"
+#include "integrity.h"
+#include "representation.h"
+#include "rules.h"
 
 #include "sluice/base/clock.h"
 #include "sluice/decode/multipart.h"
@@ -22,6 +25,7 @@ struct form_file {
     struct form *form;
     struct sl_session session;
     char *field, *filename, *type;
+    struct sl_digests *promised; /* NULL: nothing */
 };
 
 struct form {
@@ -31,13 +35,17 @@ struct form {
     struct sl_multipart multipart;
     enum part_kind part;
     struct sl_link files;
-    struct sl_fields *fields; /* the request's */
+    enum sl_conflict conflict;
+    struct sl_fields *fields;               /* the request's */
+    const struct sl_meta_field *field_list; /* from is_over on; likewise */
+    size_t field_count;
     unsigned file_count, staged, committing;
-    sl_err commit_err;
+    const struct form_file *refused; /* the first whose commit failed */
     bool has_started, is_opening, is_ended, is_body_over, has_pipeline, is_over;
 };
 
 static void fail(struct form *form, sl_err err);
+static void fail_by_file(struct form *form, const struct form_file *file);
 static void go_on(struct form *form);
 
 /* ---- the end of its life ---- */
@@ -48,6 +56,7 @@ static void free_file(struct form_file *file)
     free(file->field);
     free(file->filename);
     free(file->type);
+    free(file->promised);
     free(file);
 }
 
@@ -112,10 +121,11 @@ static void on_file_change(struct sl_session *session, void *ctx)
     case SL_SESSION_FAILED:
         if (form->is_over && form->committing > 0) {
             form->committing--;
-            form->commit_err = session->err;
+            if (form->refused == NULL)
+                form->refused = file;
             commit_some(form);
         } else {
-            fail(form, session->err);
+            fail_by_file(form, file);
         }
         return;
     case SL_SESSION_GONE:
@@ -138,11 +148,8 @@ static char *copy_text(const char *text)
     return copy;
 }
 
-static sl_err open_file(struct form *form, const struct sl_part *part)
+static struct form_file *add_file(struct form *form, const struct sl_part *part)
 {
-    struct sl_intake *intake = form->request->http->intake;
-    if (form->file_count >= intake->files_max / 2) /* one form must leave files to others */
-        return SL_FORM_LIMIT;
     struct form_file *file = calloc(1, sizeof *file);
     if (file == NULL)
         abort();
@@ -152,12 +159,28 @@ static sl_err open_file(struct form *form, const struct sl_part *part)
     file->type = copy_text(part->type);
     file->session.created_ns = sl_clock_wall_ns();
     sl_upload_id(file->session.id);
-    sl_err err = sl_session_name(&file->session, intake, sl_bytes_of(file->filename));
-    if (err == SL_OK)
-        err = sl_session_open(&file->session, intake, SL_STORE_SIZE_UNKNOWN, intake->conflict, false, on_file_change,
-                              file);
     sl_list_append(&form->files, &file->link);
     form->file_count++;
+    return file;
+}
+
+static sl_err open_file(struct form *form, const struct sl_part *part)
+{
+    struct sl_intake *intake = form->request->http->intake;
+    struct sl_digests promised;
+    if (form->file_count >= intake->files_max / 2) /* one form must leave files to others */
+        return SL_FORM_LIMIT;
+    sl_err err = sl_integrity_of_part(part, &promised);
+    if (err != SL_OK)
+        return err;
+    struct form_file *file = add_file(form, part);
+    file->promised = sl_promise_keep(&promised);
+    err = sl_session_name(&file->session, intake, sl_bytes_of(file->filename));
+    if (err != SL_OK)
+        return err;
+    struct sl_session_plan plan = {
+        .expected = SL_STORE_SIZE_UNKNOWN, .conflict = form->conflict, .promised = file->promised};
+    err = sl_session_open(&file->session, intake, &plan, on_file_change, file);
     form->is_opening = err == SL_OK;
     return err;
 }
@@ -256,30 +279,49 @@ static struct sl_room decide_and_make_room(struct form *form)
 
 /* ---- the end ---- */
 
+static struct sl_bytes type_to_keep(const struct form_file *file)
+{
+    return sl_type_to_keep(file->form->request, sl_bytes_of(file->type));
+}
+
 static void reply(struct form *form)
 {
     struct sl_request *request = form->request;
+    const struct form_file *refused = form->refused;
     struct sl_stored *stored = calloc(form->file_count, sizeof *stored);
     if (stored == NULL)
         abort();
     size_t count = 0;
     for (struct sl_link *link = form->files.next; link != &form->files; link = link->next) {
         struct form_file *file = SL_CONTAINER_OF(link, struct form_file, link);
+        struct sl_bytes name = sl_bytes_of(file->filename);
         stored[count++] = (struct sl_stored){.session = &file->session,
                                              .field = sl_bytes_of(file->field),
-                                             .filename = sl_bytes_of(file->filename),
-                                             .type = sl_bytes_of(file->type)};
+                                             .filename = name,
+                                             .type = sl_media_type_of(request, type_to_keep(file), name)};
     }
-    size_t field_count;
-    const struct sl_field *fields = sl_fields_list(form->fields, &field_count);
-    if (form->commit_err != SL_OK)
-        sl_reply_problem_stored(request, form->commit_err, NULL, stored, count);
+    if (refused != NULL)
+        sl_reply_problem_upload(request, &refused->session, refused->promised, stored, count);
     else if (sl_request_accepts(request, "text/html"))
         sl_reply_to_done_page(request, stored, count);
     else
-        sl_reply_stored(request, !sl_request_accepts(request, "text/plain"), stored, count, fields, field_count);
+        sl_reply_stored(request, !sl_request_accepts(request, "text/plain"), stored, count, form->field_list,
+                        form->field_count);
     free(stored);
     give_back(form);
+}
+
+static void commit_file(struct form_file *file)
+{
+    const struct form *form = file->form;
+    const struct sl_request *request = form->request;
+    struct sl_meta about = {.name = sl_bytes_of(file->filename),
+                            .type = type_to_keep(file),
+                            .fields = form->field_list,
+                            .field_count = form->field_count};
+    if (request->has_own_id)
+        about.request_id = request->id;
+    sl_session_commit(&file->session, &about);
 }
 
 /* All files are staged: a few commits at a time, in order; none more after one failed. */
@@ -289,11 +331,11 @@ static void commit_some(struct form *form)
         return;
     for (struct sl_link *link = form->files.next; link != &form->files; link = link->next) {
         struct form_file *file = SL_CONTAINER_OF(link, struct form_file, link);
-        if (form->committing >= COMMITS_INFLIGHT_MAX || form->commit_err != SL_OK)
+        if (form->committing >= COMMITS_INFLIGHT_MAX || form->refused != NULL)
             break;
         if (file->session.state == SL_SESSION_STAGED) {
             form->committing++;
-            sl_session_commit(&file->session);
+            commit_file(file);
         }
     }
     if (form->committing == 0)
@@ -310,6 +352,7 @@ static void body_is_over(struct form *form)
         return;
     }
     form->is_over = true;
+    form->field_list = sl_fields_list(form->fields, &form->field_count);
     commit_some(form);
 }
 
@@ -330,6 +373,12 @@ static void fail(struct form *form, sl_err err)
     struct sl_request *request = form->request;
     give_back(form);
     sl_reply_problem(request, err, NULL);
+}
+
+static void fail_by_file(struct form *form, const struct form_file *file)
+{
+    sl_reply_problem_upload(form->request, &file->session, file->promised, NULL, 0);
+    give_back(form);
 }
 
 /* ---- the sink ---- */
@@ -377,20 +426,31 @@ static void on_room(struct sl_pipeline *pipeline, void *ctx)
     }
 }
 
+static sl_err read_request(struct form *form)
+{
+    struct sl_bytes type = sl_request_header(form->request, "content-type");
+    sl_err err = sl_multipart_init(&form->multipart, type, SL_MULTIPART_PARTS_MAX_DEFAULT);
+    if (err == SL_OK)
+        err = sl_rule_of_conflict(form->request, &form->conflict);
+    if (err == SL_OK && sl_integrity_is_told(form->request))
+        err = SL_DIGEST_UNSUPPORTED;
+    return err;
+}
+
 void sl_handle_form(struct sl_request *request)
 {
     struct form *form = calloc(1, sizeof *form);
     if (form == NULL)
         abort();
-    struct sl_bytes type = sl_request_header(request, "content-type");
-    sl_err err = sl_multipart_init(&form->multipart, type, SL_MULTIPART_PARTS_MAX_DEFAULT);
+    form->sink.ops = &sink_ops;
+    form->request = request;
+    sl_err err = read_request(form);
     if (err != SL_OK) {
         free(form);
         sl_reply_problem(request, err, NULL);
         return;
     }
-    form->sink.ops = &sink_ops;
-    form->request = request;
+    sl_multipart_keep(&form->multipart, sl_integrity_headers);
     form->fields = sl_fields_create(request);
     form->has_pipeline = true;
     sl_list_init(&form->files);

@@ -5,6 +5,9 @@
  *
  * The upload outlives its request: when the client goes, what is in flight comes back first. */
 #include "handler.h"
+#include "integrity.h"
+#include "representation.h"
+#include "rules.h"
 
 #include "sluice/base/clock.h"
 #include "sluice/decode/disposition.h"
@@ -18,15 +21,25 @@ struct upload {
     struct sl_request *request; /* NULL: it is gone */
     struct sl_pipeline pipeline;
     struct sl_session session;
-    bool must_be_new, is_json, has_pipeline;
-    struct sl_bytes type, filename; /* in the request's pool */
+    enum sl_conflict conflict;
+    struct sl_conditions *conditions; /* NULL: none */
+    struct sl_digests *promised;      /* likewise */
+    bool is_json, is_attachment, has_pipeline;
+    struct sl_bytes type, filename; /* as sent, if worth keeping; in the request's pool */
 };
+
+static void free_upload(struct upload *upload)
+{
+    free(upload->conditions);
+    free(upload->promised);
+    free(upload);
+}
 
 static void free_if_over(struct upload *upload)
 {
     bool is_over = upload->session.state == SL_SESSION_IDLE || sl_session_is_over(&upload->session);
     if (is_over && !upload->has_pipeline)
-        free(upload);
+        free_upload(upload);
 }
 
 static void on_pipeline_closed(struct sl_pipeline *pipeline, void *ctx)
@@ -45,16 +58,18 @@ static void give_back(struct upload *upload)
     sl_pipeline_close(&upload->pipeline, on_pipeline_closed, upload);
 }
 
-static void refuse(struct upload *upload, sl_err err)
+static void refuse(struct upload *upload)
 {
-    struct sl_request *request = upload->request;
+    sl_reply_problem_upload(upload->request, &upload->session, upload->promised, NULL, 0);
     give_back(upload);
-    sl_reply_problem(request, err, NULL);
 }
 
+/* Told as a download will tell it. */
 static void reply(struct upload *upload)
 {
-    struct sl_stored stored = {.session = &upload->session, .filename = upload->filename, .type = upload->type};
+    struct sl_bytes name = upload->filename.len > 0 ? upload->filename : sl_path_leaf(&upload->session.path);
+    struct sl_stored stored = {
+        .session = &upload->session, .filename = name, .type = sl_media_type_of(upload->request, upload->type, name)};
     sl_reply_stored(upload->request, upload->is_json, &stored, 1, NULL, 0);
     give_back(upload);
 }
@@ -94,6 +109,15 @@ static const struct sl_sink_ops sink_ops = {
 
 /* ---- the session ---- */
 
+static void commit_file(struct upload *upload)
+{
+    const struct sl_request *request = upload->request;
+    struct sl_meta about = {.name = upload->filename, .type = upload->type, .is_attachment = upload->is_attachment};
+    if (request->has_own_id)
+        about.request_id = request->id;
+    sl_session_commit(&upload->session, &about);
+}
+
 static void on_session_change(struct sl_session *session, void *ctx)
 {
     struct upload *upload = ctx;
@@ -104,7 +128,7 @@ static void on_session_change(struct sl_session *session, void *ctx)
         sl_pipeline_begin_file(&upload->pipeline, session);
         sl_body_start(upload->request);
         return;
-    case SL_SESSION_STAGED: sl_session_commit(session); return;
+    case SL_SESSION_STAGED: commit_file(upload); return;
     case SL_SESSION_DONE:
         if (upload->request != NULL)
             reply(upload);
@@ -113,7 +137,7 @@ static void on_session_change(struct sl_session *session, void *ctx)
         return;
     case SL_SESSION_FAILED:
         if (upload->request != NULL)
-            refuse(upload, session->err);
+            refuse(upload);
         return;
     case SL_SESSION_GONE: free_if_over(upload); return;
     case SL_SESSION_IDLE:
@@ -135,11 +159,16 @@ static void on_room(struct sl_pipeline *pipeline, void *ctx)
         sl_body_resume(upload->request);
         return;
     }
-    struct sl_intake *intake = upload->request->http->intake;
-    sl_err err = sl_session_open(&upload->session, intake, upload->request->content_length, intake->conflict,
-                                 upload->must_be_new, on_session_change, upload);
-    if (err != SL_OK)
-        refuse(upload, err);
+    struct sl_request *request = upload->request;
+    struct sl_session_plan plan = {.expected = request->content_length,
+                                   .conflict = upload->conflict,
+                                   .conditions = upload->conditions,
+                                   .promised = upload->promised};
+    sl_err err = sl_session_open(&upload->session, request->http->intake, &plan, on_session_change, upload);
+    if (err != SL_OK) {
+        give_back(upload);
+        sl_reply_problem(request, err, NULL);
+    }
 }
 
 /* ---- beginning ---- */
@@ -152,7 +181,7 @@ static struct upload *create_upload(struct sl_request *request)
     upload->sink.ops = &sink_ops;
     upload->request = request;
     upload->session.created_ns = sl_clock_wall_ns();
-    upload->type = sl_request_header(request, "content-type");
+    upload->type = sl_type_to_keep(request, sl_request_header(request, "content-type"));
     sl_upload_id(upload->session.id);
     return upload;
 }
@@ -163,56 +192,78 @@ static struct sl_bytes keep(struct sl_request *request, const char *text)
     return (struct sl_bytes){copy.base, copy.len};
 }
 
-/* What can be refused before anything is held. */
-static sl_err check(const struct sl_request *request)
+static sl_err take_disposition(struct upload *upload)
 {
+    struct sl_bytes value = sl_request_header(upload->request, "content-disposition");
+    struct sl_disposition disposition;
+    if (value.len == 0)
+        return SL_OK;
+    sl_err err = sl_disposition_parse(value, &disposition);
+    if (err != SL_OK)
+        return err;
+    upload->is_attachment = sl_bytes_equal_nocase(disposition.type, SL_BYTES("attachment"));
+    if (disposition.has_filename)
+        upload->filename = keep(upload->request, disposition.filename);
+    return SL_OK;
+}
+
+static sl_err take_promise(struct upload *upload)
+{
+    struct sl_digests promised;
+    sl_err err = sl_integrity_of_request(upload->request, &promised);
+    if (err == SL_OK)
+        upload->promised = sl_promise_keep(&promised);
+    return err;
+}
+
+/* What can be refused before anything is held, and what is to be known of the request. */
+static sl_err read_request(struct upload *upload)
+{
+    const struct sl_request *request = upload->request;
     uint64_t length = request->content_length;
     if (sl_request_has_header(request, "content-range"))
         return SL_RANGE_UPLOAD; /* curl -C -; taken for a whole file it would corrupt one (RFC 9110 section 14.5) */
     if (length != SL_LENGTH_UNKNOWN && length > request->http->intake->size_max)
         return SL_TOO_LARGE;
-    return SL_OK;
+    sl_err err = sl_rule_of_conflict(request, &upload->conflict);
+    if (err == SL_OK)
+        err = take_disposition(upload);
+    if (err == SL_OK)
+        err = take_promise(upload);
+    return err;
 }
 
-static void begin(struct upload *upload)
+static void begin_unless(struct upload *upload, sl_err err)
 {
+    struct sl_request *request = upload->request;
+    if (err != SL_OK) {
+        free_upload(upload);
+        sl_reply_problem(request, err, NULL);
+        return;
+    }
     upload->has_pipeline = true;
-    sl_body_attach(upload->request, &upload->sink);
-    sl_pipeline_admit(&upload->pipeline, upload->request->http->intake, upload->request->content_length, on_room,
-                      upload);
+    sl_body_attach(request, &upload->sink);
+    sl_pipeline_admit(&upload->pipeline, request->http->intake, request->content_length, on_room, upload);
 }
 
 void sl_handle_put(struct sl_request *request, const struct sl_path *path)
 {
-    sl_err err = check(request);
-    if (err != SL_OK) {
-        sl_reply_problem(request, err, NULL);
-        return;
-    }
     struct upload *upload = create_upload(request);
     upload->session.path = *path;
-    upload->must_be_new = sl_bytes_equal(sl_request_header(request, "if-none-match"), SL_BYTES("*"));
     upload->is_json = sl_request_accepts(request, "application/json");
-    const char *slash = strrchr(path->text, '/');
-    upload->filename = keep(request, slash == NULL ? path->text : slash + 1);
-    begin(upload);
+    upload->conditions = sl_rule_of_conditions(request);
+    begin_unless(upload, read_request(upload));
 }
 
 /* The name of a raw POST: ?name= wins over Content-Disposition. */
-static sl_err take_filename(struct upload *upload)
+static sl_err take_name(struct upload *upload)
 {
     struct sl_request *request = upload->request;
-    struct sl_disposition disposition;
+    char name[SL_DISPOSITION_FILENAME_MAX + 1];
     size_t len;
-    sl_err err = sl_query_find(request->query, "name", disposition.filename, sizeof disposition.filename, &len);
+    sl_err err = sl_query_find(request->query, "name", name, sizeof name, &len);
     if (err == SL_OK && len > 0)
-        upload->filename = keep(request, disposition.filename);
-    struct sl_bytes value = sl_request_header(request, "content-disposition");
-    if (err != SL_OK || len > 0 || value.len == 0)
-        return err;
-    err = sl_disposition_parse(value, &disposition);
-    if (err == SL_OK && disposition.has_filename)
-        upload->filename = keep(request, disposition.filename);
+        upload->filename = keep(request, name);
     return err;
 }
 
@@ -225,26 +276,19 @@ static bool is_form(const struct sl_request *request)
     return sl_bytes_equal_nocase(sl_bytes_trim(type), SL_BYTES("multipart/form-data"));
 }
 
+/* Its name is new, so conditions say nothing about it. */
 void sl_handle_post(struct sl_request *request)
 {
     if (is_form(request)) { /* its limit is each file's, not the body's */
         sl_handle_form(request);
         return;
     }
-    sl_err err = check(request);
-    if (err != SL_OK) {
-        sl_reply_problem(request, err, NULL);
-        return;
-    }
     struct upload *upload = create_upload(request);
-    err = take_filename(upload);
+    upload->is_json = !sl_request_accepts(request, "text/plain");
+    sl_err err = read_request(upload);
+    if (err == SL_OK)
+        err = take_name(upload);
     if (err == SL_OK)
         err = sl_session_name(&upload->session, request->http->intake, upload->filename);
-    if (err != SL_OK) {
-        free(upload);
-        sl_reply_problem(request, err, NULL);
-        return;
-    }
-    upload->is_json = !sl_request_accepts(request, "text/plain");
-    begin(upload);
+    begin_unless(upload, err);
 }

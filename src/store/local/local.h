@@ -8,6 +8,13 @@
 
 #include "sluice/store/store.h"
 
+#include <pthread.h>
+
+/* The attribute that holds what is known about a file. */
+#define SL_LOCAL_META "user.sluice"
+
+#define SL_NAME_TURN_BUCKETS 64u
+
 /* Nothing on the way may be a symbolic link, and nothing may lead out. */
 #define SL_LOCAL_RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
@@ -15,8 +22,10 @@ struct sl_store_root {
     struct sl_store_options options; /* fixed after open; options.root is not kept */
     int files_fd, uploads_fd, lock_fd;
     uint64_t run; /* random: tells our temporary files from those of other processes */
-    bool has_unnamed, has_direct;
-    char summary[128];
+    bool has_unnamed, has_direct, has_meta;
+    char summary[224];
+    pthread_mutex_t turns_lock;
+    struct sl_link turns[SL_NAME_TURN_BUCKETS]; /* under turns_lock: those who have their turn, by name */
 };
 
 /* A sync of one directory that commits ready together share. */
@@ -32,7 +41,9 @@ struct sl_dirsync {
 struct sl_store {
     struct sl_store_root *root; /* fixed */
     struct sl_disk *disk;
+    struct sl_mailbox *home;
     struct sl_link dirsyncs; /* loop thread: those at work */
+    unsigned turns;          /* held or waited for */
     struct sl_disk_op statfs_op;
     struct statfs statfs;
     uint64_t free_bytes; /* as of the last look, less what was claimed since */
@@ -52,6 +63,35 @@ void sl_dir_walk_start(struct sl_store *store, struct sl_dir_walk *walk, struct 
 /* Waits for a sync of the folder of `path`, open as waiter->dir_fd, that begins after this call. */
 void sl_dirsync_wait(struct sl_store *store, const struct sl_path *path, struct sl_dirsync_waiter *waiter,
                      void (*on_done)(struct sl_dirsync_waiter *waiter, sl_err err));
+
+/* Waits for the turn to change what stands under `path`, in order of asking over all loops; on_turn runs once, in
+ * a later turn of the loop. turn: idle (zeroed). turn, path: lent until given back; path is not to change
+ * meanwhile. */
+void sl_name_turn_take(struct sl_store *store, struct sl_name_turn *turn, const struct sl_path *path,
+                       void (*on_turn)(struct sl_name_turn *turn));
+
+/* Gives it back and lets the next one in. An idle turn is fine; one still waited for is not. */
+void sl_name_turn_give(struct sl_name_turn *turn);
+
+/* Opens what has the object's path now, closes it and keeps what was found in object->holder. on_holder runs once,
+ * in a later turn, with SL_OK, be there something or nothing, or with what kept us from looking. */
+void sl_holder_look(struct sl_store_object *object, void (*on_holder)(struct sl_store_object *object, sl_err err));
+/* Frees object->holder. */
+void sl_holder_forget(struct sl_store_object *object);
+/* Of a reader after its open, closed or not: it found a file. If not, holder->cause tells what is in the way. */
+bool sl_holder_is_file(const struct sl_store_reader *holder);
+/* Do the conditions (or NULL: none) let what was found be changed? */
+bool sl_holder_passes(const struct sl_store_reader *holder, const struct sl_conditions *conditions);
+
+/* What is known about a file, from its attribute (lent as long as meta_out is used; any bytes, or none) and its
+ * statistics: digests of bytes that were written to later are left out, and the entity tag is made. */
+void sl_local_identify(struct sl_bytes encoded_meta, uint64_t size, uint64_t modified_ns, uint64_t inode,
+                       struct sl_meta *meta_out, char etag_out[SL_ETAG_BYTES]);
+
+/* Where there is a digest an entity tag can be made of. false: there is none, and etag_out is untouched. */
+bool sl_local_etag_of_digests(const struct sl_digests *digests, char etag_out[SL_ETAG_BYTES]);
+
+uint64_t sl_local_modified_ns(const struct statx *stat);
 
 /* Takes in a fresh look at the file system. */
 void sl_local_set_free(struct sl_store *store, const struct statfs *fs);

@@ -5,6 +5,8 @@
  * xfs the extending of the file at each write (13 % of the CPU of a large upload), and tells of a full disk early. */
 #include "local.h"
 
+#include "sluice/base/clock.h"
+
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define CLOCK_TICK_NS      (20 * SL_MS)         /* the time of a file may be that of the tick before */
 #define ALLOCATE_MIN_BYTES ((uint64_t)64 << 10) /* below, an allocation costs more than it saves */
 #define GROW_MIN_BYTES     ((uint64_t)64 << 20)
 #define GROW_MAX_BYTES     ((uint64_t)1 << 30)
@@ -134,8 +137,12 @@ void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint
     /* Unique among the loops, and by the random run among the processes that share the root: their pids may be the
      * same, for in a container everybody is number 1. */
     static atomic_uint_fast64_t counter;
-    *object =
-        (struct sl_store_object){.store = store, .expected = expected, .on_done = on_done, .ctx = ctx, .fd = -1};
+    *object = (struct sl_store_object){.store = store,
+                                       .expected = expected,
+                                       .on_done = on_done,
+                                       .ctx = ctx,
+                                       .begun_ns = sl_clock_wall_ns() - CLOCK_TICK_NS,
+                                       .fd = -1};
     snprintf(object->temp, sizeof object->temp, "tmp-%016" PRIx64 "-%" PRIxFAST64, store->root->run,
              atomic_fetch_add(&counter, 1));
     /* What was free a moment ago may be more now, for a broken upload gives back what it took: nobody is refused

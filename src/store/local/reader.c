@@ -1,31 +1,72 @@
-/* Reading a finished object back. Loop thread. */
+/* Reading a finished object back, and what is known about it. Loop thread. */
 #include "local.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 
+#define LARGE_BYTES             ((uint64_t)1 << 20)
+#define PREFETCH_BYTES          ((uint64_t)2 << 20)
+#define PREFETCH_READ_MIN_BYTES ((size_t)64 << 10)
+
 static void on_refused_closed(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_reader *reader = ctx;
     (void)op;
+    reader->fd = -1;
     reader->on_done(reader, reader->err, reader->ctx);
+}
+
+static void reader_refuse(struct sl_store_reader *reader, sl_err err, sl_err cause)
+{
+    reader->sys_errno = reader->op.sys_errno;
+    reader->err = err;
+    reader->cause = cause;
+    sl_disk_close(reader->store->disk, &reader->op, reader->fd, on_refused_closed, reader);
+}
+
+static void reader_opened(struct sl_store_reader *reader, size_t meta_len)
+{
+    reader->is_large = reader->size >= LARGE_BYTES;
+    if (reader->is_large) /* only a flag of the open file is changed */
+        (void)posix_fadvise(reader->fd, 0, 0, POSIX_FADV_RANDOM);
+    sl_local_identify((struct sl_bytes){reader->meta_bytes, meta_len}, reader->size, reader->modified_ns,
+                      reader->inode, &reader->meta, reader->etag);
+    reader->on_done(reader, SL_OK, reader->ctx);
+}
+
+/* Without the attribute, or with one that is not ours, the file is known as far as its statistics go. But a disk that
+ * fails must not change what the file is known as. */
+static void on_reader_meta(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store_reader *reader = ctx;
+    if (op->err == SL_OK)
+        reader_opened(reader, (size_t)op->result);
+    else if (op->err == SL_NOT_FOUND || op->err == SL_TOO_LARGE || op->err == SL_UNSUPPORTED)
+        reader_opened(reader, 0);
+    else
+        reader_refuse(reader, op->err, SL_EXISTS);
 }
 
 static void on_reader_stat(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_reader *reader = ctx;
-    if (op->err != SL_OK || !S_ISREG(reader->stat.stx_mode)) {
-        reader->err = op->err != SL_OK ? op->err : SL_NOT_FOUND;
-        reader->cause = op->err == SL_OK && S_ISDIR(reader->stat.stx_mode) ? SL_IS_A_DIRECTORY : SL_EXISTS;
-        sl_disk_close(reader->store->disk, &reader->op, reader->fd, on_refused_closed, reader);
+    if (op->err != SL_OK) {
+        reader_refuse(reader, op->err, SL_EXISTS);
+        return;
+    }
+    if (!S_ISREG(reader->stat.stx_mode)) {
+        reader_refuse(reader, SL_NOT_FOUND, S_ISDIR(reader->stat.stx_mode) ? SL_IS_A_DIRECTORY : SL_EXISTS);
         return;
     }
     reader->size = reader->stat.stx_size;
     reader->inode = reader->stat.stx_ino;
-    reader->modified_ns =
-        (uint64_t)reader->stat.stx_mtime.tv_sec * UINT64_C(1000000000) + reader->stat.stx_mtime.tv_nsec;
-    reader->on_done(reader, SL_OK, reader->ctx);
+    reader->modified_ns = sl_local_modified_ns(&reader->stat);
+    if (reader->store->root->has_meta)
+        sl_disk_getxattr(reader->store->disk, &reader->op, reader->fd, SL_LOCAL_META, reader->meta_bytes,
+                         sizeof reader->meta_bytes, on_reader_meta, reader);
+    else
+        reader_opened(reader, 0);
 }
 
 static void on_reader_open(struct sl_disk_op *op, void *ctx)
@@ -35,6 +76,7 @@ static void on_reader_open(struct sl_disk_op *op, void *ctx)
         bool is_absent = op->err == SL_NOT_A_DIRECTORY || op->err == SL_OUTSIDE || op->err == SL_NAME_TOO_LONG ||
                          op->sys_errno == ENXIO; /* a socket */
         reader->cause = op->err;
+        reader->sys_errno = op->sys_errno;
         reader->on_done(reader, is_absent ? SL_NOT_FOUND : op->err, reader->ctx);
         return;
     }
@@ -51,9 +93,53 @@ void sl_store_open(struct sl_store *store, struct sl_store_reader *reader, const
     sl_disk_open(store->disk, &reader->op, store->root->files_fd, path->text, how, on_reader_open, reader);
 }
 
+static void on_reader_closed(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store_reader *reader = ctx;
+    (void)op;
+    reader->fd = -1;
+    reader->on_done(reader, SL_OK, reader->ctx);
+}
+
+static void reader_close(struct sl_store_reader *reader)
+{
+    sl_disk_close(reader->store->disk, &reader->op, reader->fd, on_reader_closed, reader);
+}
+
+/* ---- reading ahead ----
+ * The kernel would read ahead by itself, but on the way of the read that meets its mark: setting up 8 MiB of I/O took
+ * milliseconds of the loop. So of large files we ask, step by step, and where it is done the loop does not wait. */
+
+static void on_prefetched(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store_reader *reader = ctx;
+    (void)op;
+    if (reader->is_close_wanted)
+        reader_close(reader);
+}
+
+/* A read of less is the end, or a small range: what lies behind it is not wanted. */
+static void prefetch_behind(struct sl_store_reader *reader, size_t len, uint64_t end)
+{
+    if (!reader->is_large || len < PREFETCH_READ_MIN_BYTES || !sl_disk_op_is_idle(&reader->prefetch_op))
+        return;
+    bool is_elsewhere = reader->prefetched < end || reader->prefetched > end + 2 * PREFETCH_BYTES;
+    if (is_elsewhere)
+        reader->prefetched = end;
+    if (reader->prefetched >= reader->size || reader->prefetched - end >= PREFETCH_BYTES)
+        return;
+    uint64_t left = reader->size - reader->prefetched, bytes = left < PREFETCH_BYTES ? left : PREFETCH_BYTES;
+    sl_disk_prefetch(reader->store->disk, &reader->prefetch_op, reader->fd, reader->prefetched, bytes, on_prefetched,
+                     reader);
+    reader->prefetched += bytes;
+}
+
+/* ---- reading ---- */
+
 static void on_reader_read(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_reader *reader = ctx;
+    reader->sys_errno = op->sys_errno;
     reader->bytes_read = op->err == SL_OK ? (size_t)op->result : 0;
     reader->on_done(reader, op->err, reader->ctx);
 }
@@ -65,14 +151,7 @@ void sl_store_read(struct sl_store_reader *reader, struct sl_slab *slab, size_t 
     reader->on_done = on_done;
     reader->ctx = ctx;
     sl_disk_read(reader->store->disk, &reader->op, reader->fd, slab, len, offset, on_reader_read, reader);
-}
-
-static void on_reader_closed(struct sl_disk_op *op, void *ctx)
-{
-    struct sl_store_reader *reader = ctx;
-    (void)op;
-    reader->fd = -1;
-    reader->on_done(reader, SL_OK, reader->ctx);
+    prefetch_behind(reader, len, offset + len);
 }
 
 void sl_store_close(struct sl_store_reader *reader, sl_store_reader_cb on_done, void *ctx)
@@ -80,5 +159,8 @@ void sl_store_close(struct sl_store_reader *reader, sl_store_reader_cb on_done, 
     assert(reader->fd >= 0);
     reader->on_done = on_done;
     reader->ctx = ctx;
-    sl_disk_close(reader->store->disk, &reader->op, reader->fd, on_reader_closed, reader);
+    if (sl_disk_op_is_idle(&reader->prefetch_op))
+        reader_close(reader);
+    else
+        reader->is_close_wanted = true;
 }

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
-#define TEMP_PREFIX "tmp-"
+#define TEMP_PREFIX      "tmp-"
+#define PROBE_META_BYTES 200 /* what is known about a file with a name and a type */
 
 static sl_err refuse(struct sl_store_root *root, int sys_errno, const char *what, const char *where, char *message,
                      size_t room)
@@ -44,8 +46,8 @@ static int open_folder(int dir_fd, const char *name, mode_t mode)
     return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* What was made just now is durable before the first upload relies on it. Of folders above the parent only their makers
- * know; where this may not be done, the file system's journal has to do. */
+/* What was made just now is durable before the first upload relies on it. Of folders above the parent only their
+ * makers know; where this may not be done, the file system's journal has to do. */
 static void sync_folder(int dir_fd, const char *path)
 {
     int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -77,6 +79,12 @@ static void lock_and_clean(struct sl_store_root *root)
     (void)flock(root->lock_fd, LOCK_SH); /* waits at most for somebody else's cleaning */
 }
 
+static bool keeps_attributes(int fd)
+{
+    static const char value[PROBE_META_BYTES] = {0};
+    return fsetxattr(fd, SL_LOCAL_META, value, sizeof value, 0) == 0;
+}
+
 /* Tries what the file system can do, with a file that vanishes. false: not even a plain file can be made. */
 static bool probe(struct sl_store_root *root)
 {
@@ -89,6 +97,7 @@ static bool probe(struct sl_store_root *root)
         fd = openat(root->uploads_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd < 0)
         return false;
+    root->has_meta = keeps_attributes(fd);
     root->has_direct = root->options.is_direct && fcntl(fd, F_SETFL, O_DIRECT) == 0;
     (void)unlinkat(root->uploads_fd, name, 0);
     close(fd);
@@ -111,16 +120,35 @@ static const char *file_system_name(int fd)
     return "file system of unknown type";
 }
 
-sl_err sl_store_root_open(const struct sl_store_options *options, struct sl_store_root **root_out, char *message_out,
-                          size_t room)
+static void summarize(struct sl_store_root *root)
+{
+    snprintf(root->summary, sizeof root->summary, "%s, %s temporary files, %s%s", file_system_name(root->files_fd),
+             root->has_unnamed ? "unnamed" : "named",
+             root->has_direct          ? "large uploads bypass the page cache"
+             : root->options.is_direct ? "no O_DIRECT here"
+                                       : "page cache",
+             root->has_meta ? "" : ", no extended attributes: types and digests of files are not kept");
+}
+
+static struct sl_store_root *root_new(const struct sl_store_options *options)
 {
     struct sl_store_root *root = calloc(1, sizeof *root);
     if (root == NULL)
         abort();
     *root = (struct sl_store_root){.options = *options, .files_fd = -1, .uploads_fd = -1, .lock_fd = -1};
     root->options.root = NULL;
+    pthread_mutex_init(&root->turns_lock, NULL);
+    for (size_t i = 0; i < SL_NAME_TURN_BUCKETS; i++)
+        sl_list_init(&root->turns[i]);
     if (getrandom(&root->run, sizeof root->run, 0) != (ssize_t)sizeof root->run)
         abort();
+    return root;
+}
+
+sl_err sl_store_root_open(const struct sl_store_options *options, struct sl_store_root **root_out, char *message_out,
+                          size_t room)
+{
+    struct sl_store_root *root = root_new(options);
     const char *path = options->root;
     make_folders(path);
     int root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -141,11 +169,7 @@ sl_err sl_store_root_open(const struct sl_store_options *options, struct sl_stor
     lock_and_clean(root);
     if (!probe(root))
         return refuse(root, errno, "write into", path, message_out, room);
-    snprintf(root->summary, sizeof root->summary, "%s, %s temporary files, %s", file_system_name(root->files_fd),
-             root->has_unnamed ? "unnamed" : "named",
-             root->has_direct     ? "large uploads bypass the page cache"
-             : options->is_direct ? "no O_DIRECT here"
-                                  : "page cache");
+    summarize(root);
     *root_out = root;
     return SL_OK;
 }
@@ -154,6 +178,9 @@ void sl_store_root_close(struct sl_store_root *root)
 {
     if (root == NULL)
         return;
+    for (size_t i = 0; i < SL_NAME_TURN_BUCKETS; i++)
+        assert(sl_list_is_empty(&root->turns[i]));
+    pthread_mutex_destroy(&root->turns_lock);
     int fds[] = {root->files_fd, root->uploads_fd, root->lock_fd};
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)
@@ -164,6 +191,11 @@ void sl_store_root_close(struct sl_store_root *root)
 const char *sl_store_root_summary(const struct sl_store_root *root)
 {
     return root->summary;
+}
+
+bool sl_store_root_has_meta(const struct sl_store_root *root)
+{
+    return root->has_meta;
 }
 
 /* ---- one loop's view ---- */
@@ -180,13 +212,14 @@ static void on_statfs(struct sl_disk_op *op, void *ctx)
         sl_local_set_free(store, &store->statfs);
 }
 
-struct sl_store *sl_store_create(struct sl_store_root *root, struct sl_disk *disk)
+struct sl_store *sl_store_create(struct sl_store_root *root, struct sl_disk *disk, struct sl_mailbox *home)
 {
     struct sl_store *store = calloc(1, sizeof *store);
     if (store == NULL)
         abort();
     store->root = root;
     store->disk = disk;
+    store->home = home;
     store->free_bytes = UINT64_MAX;
     sl_list_init(&store->dirsyncs);
     struct statfs fs;
@@ -200,6 +233,7 @@ void sl_store_destroy(struct sl_store *store)
     if (store == NULL)
         return;
     assert(sl_list_is_empty(&store->dirsyncs) && sl_disk_op_is_idle(&store->statfs_op));
+    assert(store->turns == 0);
     free(store);
 }
 

@@ -81,6 +81,7 @@ static inline void config_case_show(const struct sl_config *config, const struct
     case SL_KIND_DIRECTORY:
     case SL_KIND_URL:
     case SL_KIND_BASE_PATH:
+    case SL_KIND_ORIGINS:
     case SL_KIND_TEMPLATE: sl_text_printf(&text, "%s", *(char *const *)member); break;
     case SL_KIND_SIZE: sl_text_printf(&text, "%llu", (unsigned long long)*(const uint64_t *)member); break;
     case SL_KIND_DIGESTS:

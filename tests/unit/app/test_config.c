@@ -18,6 +18,7 @@ static const struct precedence_row precedence[] = {
     {"root", {0, "/f", "/e", "/o"}, {"./data", "/f", "/e", "/o"}},
     {"public-url", {0, "http://f", "http://e", "http://o/"}, {"", "http://f", "http://e", "http://o"}},
     {"base-path", {0, "/f/", "/e/", "/o/"}, {"/files/", "/f/", "/e/", "/o/"}},
+    {"cors-origin", {0, "https://f", "*", "https://o,http://p"}, {"", "https://f", "*", "https://o http://p"}},
     {"engine", {0, "io_uring", "auto", "threads"}, {"0", "1", "0", "2"}},
     {"durability", {0, "data", "full", "none"}, {"0", "1", "0", "2"}},
     {"digest", {0, "sha-512", "sha-256,md5", "none"}, {"1", "2", "9", "0"}},

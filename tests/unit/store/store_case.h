@@ -1,5 +1,5 @@
-/* A store over a scratch folder, for tests: what is asynchronous is run to its end, with a look that each callback came
- * once and never inside the call that led to it. */
+/* A store over a scratch folder, for tests: what is asynchronous is run to its end, with a look that each callback
+ * came once and never inside the call that led to it. */
 #ifndef SLUICE_TESTS_STORE_CASE_H
 #define SLUICE_TESTS_STORE_CASE_H
 
@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -27,10 +28,14 @@ struct store_case {
     struct sl_store_options options;
     struct sl_slab_pool *pool;
     struct sl_disk *disk;
+    struct sl_mailbox mailbox;
     struct sl_store_root *root;
     struct sl_store *store;
 
     struct sl_store_object object; /* the one of the helpers below */
+    struct sl_store_terms terms;   /* of store_commit, but for the rule */
+    struct sl_store_reader reader; /* of store_look, closed */
+    struct sl_store_removal removal;
     struct sl_path path;
     unsigned calls;
     bool is_inside; /* a start: no callback may run */
@@ -43,7 +48,7 @@ static inline void store_case_open_root(struct store_case *c, struct sl_store_op
     options.root = c->scratch.path;
     c->options = options;
     assert_int_equal(sl_store_root_open(&options, &c->root, message, sizeof message), SL_OK);
-    c->store = sl_store_create(c->root, c->disk);
+    c->store = sl_store_create(c->root, c->disk, &c->mailbox);
 }
 
 static inline void store_case_close_root(struct store_case *c)
@@ -64,6 +69,7 @@ static inline void store_case_open(struct store_case *c, enum test_engine engine
         scratch_remove(&c->scratch);
         skip();
     }
+    assert_int_equal(sl_mailbox_init(&c->mailbox), SL_OK);
     store_case_open_root(c, options);
 }
 
@@ -74,6 +80,7 @@ static inline void store_case_close(struct store_case *c)
     assert_int_equal(sl_slab_pool_stats(c->pool).slabs_in_use, 0);
     assert_int_equal(scratch_count(&c->scratch, "uploads"), 0);
     store_case_close_root(c);
+    sl_mailbox_dispose(&c->mailbox);
     sl_disk_destroy(c->disk);
     sl_slab_pool_destroy(c->pool);
     scratch_remove(&c->scratch);
@@ -100,6 +107,41 @@ static inline struct sl_path store_path(const char *text)
     return path;
 }
 
+/* ---- turns of the loop ---- */
+
+/* One turn of a loop that has a disk and a mailbox; something must be on its way. Ten seconds without it are a
+ * failure. */
+static inline void store_case_turn_of(struct sl_disk *disk, struct sl_mailbox *mailbox)
+{
+    sl_disk_flush(disk);
+    struct pollfd watched[] = {{.fd = sl_disk_fd(disk), .events = POLLIN}, {.fd = mailbox->fd, .events = POLLIN}};
+    if (poll(watched, 2, 10000) == 0) {
+        fprintf(stderr, "store_case: nothing came in ten seconds, %u in flight\n", sl_disk_inflight(disk));
+        abort();
+    }
+    sl_disk_run(disk);
+    sl_mailbox_run(mailbox);
+}
+
+static inline void store_case_turn(struct store_case *c)
+{
+    store_case_turn_of(c->disk, &c->mailbox);
+}
+
+/* Turns until *counter has reached `target`. */
+static inline void store_case_count(struct store_case *c, const unsigned *counter, unsigned target)
+{
+    while (*counter < target)
+        store_case_turn(c);
+}
+
+/* Turns until nothing is in flight or in the mail. */
+static inline void store_case_drain(struct store_case *c)
+{
+    while (sl_disk_inflight(c->disk) > 0 || !sl_mailbox_is_empty(&c->mailbox))
+        store_case_turn(c);
+}
+
 /* ---- one operation ---- */
 
 static inline void store_case_start(struct store_case *c)
@@ -112,8 +154,8 @@ static inline void store_case_start(struct store_case *c)
 static inline sl_err store_case_finish(struct store_case *c)
 {
     c->is_inside = false;
-    disk_loop_count(c->disk, &c->calls, 1);
-    disk_loop_drain(c->disk);
+    store_case_count(c, &c->calls, 1);
+    store_case_drain(c);
     assert_int_equal(c->calls, 1);
     return c->err;
 }
@@ -138,6 +180,15 @@ static inline void store_case_on_write(struct sl_store_write *write, sl_err err,
 static inline void store_case_on_reader(struct sl_store_reader *reader, sl_err err, void *ctx)
 {
     struct store_case *c = ctx;
+    assert_false(c->is_inside);
+    c->calls++;
+    c->err = err;
+}
+
+static inline void store_case_on_removal(struct sl_store_removal *removal, sl_err err, void *ctx)
+{
+    struct store_case *c = ctx;
+    assert_ptr_equal(removal, &c->removal);
     assert_false(c->is_inside);
     c->calls++;
     c->err = err;
@@ -187,12 +238,13 @@ static inline sl_err store_write(struct store_case *c, uint64_t offset, size_t l
     return err;
 }
 
-/* The name, in c->path: also that which it got. */
+/* On c->terms, but for the rule. The name, in c->path: also that which it got. */
 static inline sl_err store_commit(struct store_case *c, const char *path, uint64_t size, enum sl_conflict conflict)
 {
     c->path = store_path(path);
+    c->terms.conflict = conflict;
     store_case_start(c);
-    sl_store_commit(&c->object, &c->path, size, conflict, store_case_on_object, c);
+    sl_store_commit(&c->object, &c->path, size, &c->terms, store_case_on_object, c);
     return store_case_finish(c);
 }
 
@@ -217,19 +269,29 @@ static inline sl_err store_put(struct store_case *c, const char *path, size_t le
     return err;
 }
 
-/* Opens, stats and closes; SL_OK: *size_out. */
+/* Opens c->reader and closes it; SL_OK: *size_out. */
 static inline sl_err store_look(struct store_case *c, const char *path, uint64_t *size_out)
 {
-    struct sl_store_reader reader;
     c->path = store_path(path);
+    memset(&c->reader, 0xa5, sizeof c->reader);
     store_case_start(c);
-    sl_store_open(c->store, &reader, &c->path, store_case_on_reader, c);
+    sl_store_open(c->store, &c->reader, &c->path, store_case_on_reader, c);
     sl_err err = store_case_finish(c);
     if (err != SL_OK)
         return err;
-    *size_out = reader.size;
+    *size_out = c->reader.size;
     store_case_start(c);
-    sl_store_close(&reader, store_case_on_reader, c);
+    sl_store_close(&c->reader, store_case_on_reader, c);
+    return store_case_finish(c);
+}
+
+/* Into c->removal. */
+static inline sl_err store_remove(struct store_case *c, const char *path, const struct sl_conditions *conditions)
+{
+    c->path = store_path(path);
+    memset(&c->removal, 0xa5, sizeof c->removal);
+    store_case_start(c);
+    sl_store_remove(c->store, &c->removal, &c->path, conditions, store_case_on_removal, c);
     return store_case_finish(c);
 }
 

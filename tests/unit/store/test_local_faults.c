@@ -1,7 +1,7 @@
 /* Fail at N: every disk operation of every way to commit fails once, by kind and number. And the syncs that commits
  * share, looked at while the fake disk holds them back. */
 #include "fake_disk.h"
-#include "store_case.h"
+#include "meta_case.h"
 
 #include <errno.h>
 #include <string.h>
@@ -26,10 +26,14 @@ static int teardown(void **state)
 
 struct scenario {
     const char *name;
-    bool is_named, is_grown, has_old;
+    bool is_named, is_grown, has_old, has_meta;
     enum sl_conflict conflict;
     const char *path, *expected_path;
+    struct sl_conditions conditions;
 };
+
+#define ANY   SL_BYTES("*")
+#define OTHER SL_BYTES("\"another\"")
 
 static const struct scenario scenarios[] = {
     {"unnamed", .path = "a"},
@@ -43,12 +47,28 @@ static const struct scenario scenarios[] = {
     {"new folders, named", .is_named = true, .path = "n/e/w/a"},
     {"grown", .is_grown = true, .path = "a"},
     {"grown, named", .is_grown = true, .is_named = true, .path = "a"},
+    {"meta", .has_meta = true, .path = "n/a"},
+    {"meta, grown", .has_meta = true, .is_grown = true, .path = "a"},
+    {"must be new", .has_meta = true, .path = "a", .conditions.if_none_match = ANY},
+    {"must be new, overwrite", .conflict = SL_CONFLICT_OVERWRITE, .path = "n/a", .conditions.if_none_match = ANY},
+    {"must be there", .has_meta = true, .has_old = true, .conflict = SL_CONFLICT_OVERWRITE, .path = "old",
+     .conditions.if_match = ANY},
+    {"must be there, named", .is_named = true, .has_old = true, .conflict = SL_CONFLICT_OVERWRITE, .path = "old",
+     .conditions.if_match = ANY},
+    {"must be there, rename", .has_old = true, .conflict = SL_CONFLICT_RENAME, .path = "old",
+     .expected_path = "old-1", .conditions.if_match = ANY},
+    {"must be another, rename", .has_old = true, .conflict = SL_CONFLICT_RENAME, .path = "old",
+     .expected_path = "old-1", .conditions.if_none_match = OTHER},
 };
 
 /* begin, write, commit; whatever fails is aborted as the contract says. */
 static sl_err attempt(const struct scenario *s)
 {
+    struct meta_case m;
     c.path = store_path(s->path);
+    c.terms = (struct sl_store_terms){.conditions = &s->conditions};
+    if (s->has_meta)
+        c.terms.meta = meta_case_fill(&m, 1u << SL_HASH_SHA256, 'A');
     sl_err err = store_begin(&c, s->is_grown ? SL_STORE_SIZE_UNKNOWN : SIZE);
     if (err != SL_OK)
         return err;
@@ -61,8 +81,8 @@ static sl_err attempt(const struct scenario *s)
     return err;
 }
 
-/* Failures of these are no failure of the upload. An UNLINK is the temporary name of a file that has its own: it stays
- * until the next start. A CLOSE closes. Space that could not be taken ahead is taken by the writes. */
+/* Failures of these are no failure of the upload. An UNLINK is the temporary name of a file that has its own: it
+ * stays until the next start. A CLOSE closes. Space that could not be taken ahead is taken by the writes. */
 static bool is_forgiven(const struct scenario *s, enum sl_disk_kind kind)
 {
     return kind == SL_DISK_CLOSE || kind == SL_DISK_UNLINK || (kind == SL_DISK_ALLOCATE && s->is_grown);
@@ -130,7 +150,7 @@ static void each_operation_that_fails_is_told_and_leaves_nothing(void **state)
             for (int is_full = 0; is_full < 2; is_full++)
                 for (unsigned n = 1; fail_at(&scenarios[i], kind, n, is_full ? ENOSPC : EIO); n++)
                     struck++;
-    assert_in_range(struck, 100, 1000);
+    assert_in_range(struck, 300, 2000);
 }
 
 static void raw_errno_is_kept_for_the_log(void **state)
@@ -160,6 +180,60 @@ static void open_tells_a_failing_disk_from_an_absent_file(void **state)
         assert_int_equal(store_look(&c, "f", &(uint64_t){0}), SL_IO);
         assert_int_equal(scratch_count_fds(), fds);
     }
+}
+
+/* ---- the order ---- */
+
+/* Each operation is held until it was seen. */
+static void expect_order(struct scenario s, const enum sl_disk_kind *expected, size_t count)
+{
+    unsigned started[SL_DISK_KINDS];
+    struct meta_case m;
+    assert_int_equal(store_begin(&c, 1 << 20), SL_OK);
+    assert_int_equal(store_write(&c, 0, 4096), SL_OK);
+    c.path = store_path(s.path);
+    c.terms = (struct sl_store_terms){.conflict = s.conflict, .conditions = &s.conditions};
+    c.terms.meta = meta_case_fill(&m, 1u << SL_HASH_SHA256, 'A');
+    for (unsigned i = 0; i < SL_DISK_KINDS; i++)
+        started[i] = fake_disk_started(c.disk, i);
+    fake_disk_hold(c.disk, FAKE_DISK_ANY);
+    c.calls = 0;
+    sl_store_commit(&c.object, &c.path, 4096, &c.terms, store_case_on_object, &c);
+    for (size_t i = 0; i < count; i++) {
+        while (fake_disk_held(c.disk) == 0)
+            store_case_turn(&c);
+        if (fake_disk_started(c.disk, expected[i]) != ++started[expected[i]])
+            fail_msg("%s: operation %zu is not of kind %d", s.path, i, expected[i]);
+        fake_disk_release_one(c.disk);
+    }
+    fake_disk_release(c.disk);
+    store_case_count(&c, &c.calls, 1);
+    store_case_drain(&c);
+    assert_int_equal(c.err, SL_OK);
+    c.terms = (struct sl_store_terms){0};
+}
+
+static void steps_of_a_commit_come_in_the_order_that_is_promised(void **state)
+{
+    static const enum sl_disk_kind plain[] = {SL_DISK_TRUNCATE, SL_DISK_SETXATTR, SL_DISK_SYNC,  SL_DISK_OPEN,
+                                              SL_DISK_LINK,     SL_DISK_SYNC,     SL_DISK_CLOSE, SL_DISK_CLOSE};
+    static const enum sl_disk_kind overwrite[] = {SL_DISK_TRUNCATE, SL_DISK_SETXATTR, SL_DISK_SYNC,   SL_DISK_OPEN,
+                                                  SL_DISK_STAT,     SL_DISK_LINK,     SL_DISK_RENAME, SL_DISK_SYNC,
+                                                  SL_DISK_CLOSE,    SL_DISK_CLOSE};
+    static const enum sl_disk_kind judged[] = {SL_DISK_TRUNCATE, SL_DISK_SETXATTR, SL_DISK_SYNC,     SL_DISK_OPEN,
+                                               SL_DISK_OPEN,     SL_DISK_STAT,     SL_DISK_GETXATTR, SL_DISK_CLOSE,
+                                               SL_DISK_LINK,     SL_DISK_RENAME,   SL_DISK_SYNC,     SL_DISK_CLOSE,
+                                               SL_DISK_CLOSE};
+    if (!c.root->has_meta)
+        skip();
+#define ORDER(kinds, ...) \
+    expect_order((struct scenario){.path = "f", __VA_ARGS__}, kinds, sizeof kinds / sizeof kinds[0])
+    ORDER(plain, .conflict = SL_CONFLICT_ERROR);
+    ORDER(overwrite, .conflict = SL_CONFLICT_OVERWRITE);
+    ORDER(judged, .conflict = SL_CONFLICT_OVERWRITE, .conditions.if_match = ANY);
+    meta_case_expect_etag(&c, "f", c.object.etag);
+    assert_int_equal(store_remove(&c, "f", NULL), SL_OK);
+    ORDER(plain, .conflict = SL_CONFLICT_RENAME, .conditions.if_none_match = ANY);
 }
 
 /* ---- syncs that commits share ---- */
@@ -209,7 +283,7 @@ static void commit_all_up_to_the_folder(struct commit *commits, const char *form
         char path[32];
         snprintf(path, sizeof path, format, i);
         commits[i].path = store_path(path);
-        sl_store_commit(&commits[i].object, &commits[i].path, 0, SL_CONFLICT_ERROR, on_committed, &commits[i]);
+        sl_store_commit(&commits[i].object, &commits[i].path, 0, &c.terms, on_committed, &commits[i]);
     }
     settle();
     assert_int_equal(fake_disk_held(c.disk), COMMITS); /* each one's own file */
@@ -299,6 +373,7 @@ int main(void)
         cmocka_unit_test(each_operation_that_fails_is_told_and_leaves_nothing),
         CASE(raw_errno_is_kept_for_the_log),
         CASE(open_tells_a_failing_disk_from_an_absent_file),
+        CASE(steps_of_a_commit_come_in_the_order_that_is_promised),
         CASE(commits_into_one_folder_share_syncs_that_began_after_their_link),
         CASE(sync_of_the_folder_that_fails_fails_those_who_waited_for_it),
         CASE(durability_decides_what_is_synced),

@@ -89,7 +89,7 @@ static void small_mount(uint64_t min_free)
     root_before = c.root;
     store_before = c.store;
     assert_int_equal(sl_store_root_open(&options, &c.root, message, sizeof message), SL_OK);
-    c.store = sl_store_create(c.root, c.disk);
+    c.store = sl_store_create(c.root, c.disk, &c.mailbox);
 }
 
 static void small_umount(void)
@@ -193,7 +193,7 @@ static void commit_and_abort_wait_for_the_growth(void **state)
         if (is_abort)
             sl_store_abort(&c.object, on_object, &calls);
         else
-            sl_store_commit(&c.object, &c.path, 4096, SL_CONFLICT_ERROR, on_object, &calls);
+            sl_store_commit(&c.object, &c.path, 4096, &c.terms, on_object, &calls);
         assert_int_equal(sl_disk_inflight(c.disk), 1);
         fake_disk_release(c.disk);
         disk_loop_count(c.disk, &calls, 2);

@@ -98,7 +98,7 @@ static inline void body_on_change(struct sl_session *session, void *ctx)
         sl_pipeline_begin_file(&body->pipeline, session);
         body->is_receiving = true;
         break;
-    case SL_SESSION_STAGED: sl_session_commit(session); return;
+    case SL_SESSION_STAGED: upload_commit(session); return;
     case SL_SESSION_DONE:
         body_path(body, path);
         assert_string_equal(session->path.text, path);
@@ -120,10 +120,10 @@ static inline void body_open_file(struct body *body)
     upload_name(&body->session, path);
     body->has_session = true;
     body->is_receiving = false;
-    uint64_t expected = body->says_length && body->count == 1 ? body->len : SL_STORE_SIZE_UNKNOWN;
-    assert_int_equal(sl_session_open(&body->session, &body->u->intake, expected, SL_CONFLICT_OVERWRITE, false,
-                                     body_on_change, body),
-                     SL_OK);
+    struct sl_session_plan plan = {.expected =
+                                       body->says_length && body->count == 1 ? body->len : SL_STORE_SIZE_UNKNOWN,
+                                   .conflict = SL_CONFLICT_OVERWRITE};
+    assert_int_equal(sl_session_open(&body->session, &body->u->intake, &plan, body_on_change, body), SL_OK);
 }
 
 /* ---- decoding ---- */

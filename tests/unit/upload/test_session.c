@@ -1,88 +1,7 @@
 /* The state machine of one file: its way forward, and every way out of every state. */
-#include "fake_disk.h"
-#include "upload_case.h"
+#include "session_case.h"
 
 #include <errno.h>
-
-#define PIECES_MAX 8
-
-static struct upload_case u;
-static struct sl_session session;
-static unsigned changes;
-static struct sl_piece pieces[PIECES_MAX];
-static unsigned piece_count, pieces_done;
-
-static int setup(void **state)
-{
-    upload_case_open(&u, TEST_FAKE);
-    u.intake.digests = 0; /* the cases about digests set their own */
-    changes = piece_count = pieces_done = 0;
-    memset(pieces, 0, sizeof pieces);
-    upload_name(&session, "f");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    assert_int_equal(pieces_done, piece_count);
-    upload_case_close(&u);
-    return 0;
-}
-
-static void on_change(struct sl_session *changed, void *ctx)
-{
-    assert_ptr_equal(changed, &session);
-    changes++;
-}
-
-static sl_err start(uint64_t expected, enum sl_conflict conflict, bool must_be_new)
-{
-    sl_err err = sl_session_open(&session, &u.intake, expected, conflict, must_be_new, on_change, NULL);
-    assert_int_equal(changes, 0);
-    return err;
-}
-
-static void open_for(enum sl_conflict conflict)
-{
-    assert_int_equal(start(SL_STORE_SIZE_UNKNOWN, conflict, false), SL_OK);
-    UPLOAD_UNTIL(&u, changes > 0);
-    assert_int_equal(session.state, SL_SESSION_RECEIVING);
-}
-
-static void on_piece(struct sl_piece *piece, void *ctx)
-{
-    sl_slab_release(piece->slab);
-    pieces_done++;
-}
-
-static bool feed(size_t len, bool is_last)
-{
-    struct sl_slab *slab = sl_slab_try(u.pool, len <= 16384 ? SL_SLAB_SMALL : SL_SLAB_LARGE);
-    assert_non_null(slab);
-    upload_fill(slab->base, session.size, len);
-    sl_slab_seal(slab);
-    assert_true(piece_count < PIECES_MAX);
-    if (sl_session_feed(&session, &pieces[piece_count], slab, len, is_last, on_piece, NULL)) {
-        piece_count++;
-        return true;
-    }
-    sl_slab_release(slab);
-    return false;
-}
-
-static void until(enum sl_session_state state)
-{
-    UPLOAD_UNTIL(&u, session.state == state);
-}
-
-static void stage(size_t len)
-{
-    open_for(SL_CONFLICT_ERROR);
-    if (len > 0)
-        assert_true(feed(len, true));
-    sl_session_finish(&session);
-    until(SL_SESSION_STAGED);
-}
 
 /* ---- leave, in each state ---- */
 
@@ -93,13 +12,13 @@ static void reach_idle(void)
 static void reach_checking(void)
 {
     fake_disk_hold(u.disk, SL_DISK_OPEN);
-    assert_int_equal(start(SL_STORE_SIZE_UNKNOWN, SL_CONFLICT_ERROR, false), SL_OK);
+    assert_int_equal(start(SL_STORE_SIZE_UNKNOWN, SL_CONFLICT_ERROR), SL_OK);
 }
 
 static void reach_opening(void)
 {
     fake_disk_hold(u.disk, SL_DISK_OPEN);
-    assert_int_equal(start(SL_STORE_SIZE_UNKNOWN, SL_CONFLICT_OVERWRITE, false), SL_OK);
+    assert_int_equal(start(SL_STORE_SIZE_UNKNOWN, SL_CONFLICT_OVERWRITE), SL_OK);
 }
 
 static void reach_receiving(void)
@@ -125,14 +44,14 @@ static void reach_committing(void)
 {
     stage(5000);
     fake_disk_hold(u.disk, SL_DISK_LINK);
-    sl_session_commit(&session);
+    upload_commit(&session);
     UPLOAD_UNTIL(&u, fake_disk_held(u.disk) == 1);
 }
 
 static void reach_done(void)
 {
     stage(5000);
-    sl_session_commit(&session);
+    upload_commit(&session);
     until(SL_SESSION_DONE);
 }
 
@@ -244,28 +163,17 @@ static void leave_is_not_over_before_its_mail_is_read(void **state)
 
 /* ---- failures ---- */
 
-static void leave_failed(sl_err err)
-{
-    until(SL_SESSION_FAILED);
-    assert_int_equal(session.err, err);
-    unsigned before = changes;
-    sl_session_leave(&session);
-    until(SL_SESSION_GONE);
-    assert_int_equal(changes, before + 1);
-    assert_int_equal(session.err, err);
-}
-
 static void open_that_fails_is_told(void **state)
 {
     fake_disk_fail(u.disk, SL_DISK_OPEN, 1, EMFILE);
-    assert_int_equal(start(0, SL_CONFLICT_OVERWRITE, false), SL_OK);
+    assert_int_equal(start(0, SL_CONFLICT_OVERWRITE), SL_OK);
     leave_failed(SL_TOO_MANY_FILES);
 }
 
 static void space_that_is_not_there_is_told_before_the_body(void **state)
 {
     fake_disk_fail(u.disk, SL_DISK_ALLOCATE, 1, ENOSPC);
-    assert_int_equal(start(1 << 20, SL_CONFLICT_OVERWRITE, false), SL_OK);
+    assert_int_equal(start(1 << 20, SL_CONFLICT_OVERWRITE), SL_OK);
     leave_failed(SL_NO_SPACE);
     assert_int_equal(changes, 2);
 }
@@ -312,7 +220,7 @@ static void commit_that_fails_is_told_and_the_name_is_absent(void **state)
         setup(NULL);
         stage(5000);
         fake_disk_fail(u.disk, rows[i].kind, 1, rows[i].sys_errno);
-        sl_session_commit(&session);
+        upload_commit(&session);
         leave_failed(rows[i].err);
         assert_false(scratch_has(&u.scratch, "files/f"));
         teardown(NULL);
@@ -324,7 +232,7 @@ static void commit_that_fails_is_told_and_the_name_is_absent(void **state)
 static void size_limit_is_told_before_the_body_or_where_it_is_passed(void **state)
 {
     u.intake.size_max = 8192;
-    assert_int_equal(start(8193, SL_CONFLICT_ERROR, false), SL_TOO_LARGE);
+    assert_int_equal(start(8193, SL_CONFLICT_ERROR), SL_TOO_LARGE);
     assert_int_equal(u.intake.files, 0);
     assert_int_equal(session.state, SL_SESSION_IDLE);
     open_for(SL_CONFLICT_ERROR);
@@ -338,12 +246,12 @@ static void size_limit_is_told_before_the_body_or_where_it_is_passed(void **stat
 static void size_limit_itself_is_allowed(void **state)
 {
     u.intake.size_max = 5000;
-    assert_int_equal(start(5000, SL_CONFLICT_ERROR, false), SL_OK);
+    assert_int_equal(start(5000, SL_CONFLICT_ERROR), SL_OK);
     until(SL_SESSION_RECEIVING);
     assert_true(feed(5000, true));
     sl_session_finish(&session);
     until(SL_SESSION_STAGED);
-    sl_session_commit(&session);
+    upload_commit(&session);
     until(SL_SESSION_DONE);
     upload_expect(&u, "f", 0, 5000, &session.digests);
 }
@@ -354,46 +262,16 @@ static void files_max_counts_those_that_are_open(void **state)
     open_for(SL_CONFLICT_ERROR);
     struct sl_session second;
     upload_name(&second, "g");
-    assert_int_equal(sl_session_open(&second, &u.intake, 0, SL_CONFLICT_ERROR, false, on_change, NULL),
-                     SL_TOO_MANY_FILES);
+    struct sl_session_plan plan = {.conflict = SL_CONFLICT_ERROR};
+    assert_int_equal(sl_session_open(&second, &u.intake, &plan, on_change, NULL), SL_TOO_MANY_FILES);
     assert_int_equal(second.state, SL_SESSION_IDLE);
     sl_session_leave(&session);
     until(SL_SESSION_GONE);
     upload_name(&session, "g");
     changes = 0;
     stage(1);
-    sl_session_commit(&session);
+    upload_commit(&session);
     until(SL_SESSION_DONE);
-}
-
-static void existing_name_is_told_early_and_again_at_the_link(void **state)
-{
-    static const struct {
-        enum sl_conflict conflict;
-        bool must_be_new;
-        sl_err err;
-    } rows[] = {{SL_CONFLICT_ERROR, false, SL_EXISTS},
-                {SL_CONFLICT_ERROR, true, SL_PRECONDITION},
-                {SL_CONFLICT_OVERWRITE, true, SL_PRECONDITION},
-                {SL_CONFLICT_RENAME, true, SL_PRECONDITION}};
-    for (int is_late = 0; is_late < 2; is_late++) {
-        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-            setup(NULL);
-            if (!is_late)
-                scratch_put(&u.scratch, "files/f", "old");
-            assert_int_equal(start(0, rows[i].conflict, rows[i].must_be_new), SL_OK);
-            UPLOAD_UNTIL(&u, changes > 0);
-            if (is_late) {
-                scratch_put(&u.scratch, "files/f", "old");
-                sl_session_finish(&session);
-                until(SL_SESSION_STAGED);
-                sl_session_commit(&session);
-            }
-            leave_failed(rows[i].err);
-            scratch_expect(&u.scratch, "files/f", "old", 3);
-            teardown(NULL);
-        }
-    }
 }
 
 static void conflict_rule_names_the_file(void **state)
@@ -410,7 +288,7 @@ static void conflict_rule_names_the_file(void **state)
         assert_true(feed(5000, true));
         sl_session_finish(&session);
         until(SL_SESSION_STAGED);
-        sl_session_commit(&session);
+        upload_commit(&session);
         until(SL_SESSION_DONE);
         assert_string_equal(session.path.text, rows[i].path);
         assert_int_equal(session.has_replaced, rows[i].has_replaced);
@@ -442,7 +320,7 @@ static void digests_and_sums_are_those_of_the_bytes(void **state)
             assert_int_equal(session.size, sum);
             assert_int_equal(session.written, sum);
             assert_int_equal(session.hashed, sets[set] == 0 ? 0 : sum);
-            sl_session_commit(&session);
+            upload_commit(&session);
             until(SL_SESSION_DONE);
             assert_int_equal(changes, 3); /* RECEIVING, STAGED, DONE */
             upload_expect(&u, "f", 0, sum, &session.digests);
@@ -478,7 +356,6 @@ int main(void)
         CASE(size_limit_is_told_before_the_body_or_where_it_is_passed),
         CASE(size_limit_itself_is_allowed),
         CASE(files_max_counts_those_that_are_open),
-        cmocka_unit_test(existing_name_is_told_early_and_again_at_the_link),
         cmocka_unit_test(conflict_rule_names_the_file),
         cmocka_unit_test(digests_and_sums_are_those_of_the_bytes),
         CASE(leave_while_the_lane_is_busy_waits_for_it),

@@ -45,7 +45,7 @@ static inline void upload_case_open(struct upload_case *u, enum test_engine engi
     assert_int_equal(sl_store_root_open(&options, &u->root, message, sizeof message), SL_OK);
     assert_int_equal(sl_mailbox_init(&u->mailbox), SL_OK);
     u->intake = (struct sl_intake){.slabs = u->pool,
-                                   .store = sl_store_create(u->root, u->disk),
+                                   .store = sl_store_create(u->root, u->disk, &u->mailbox),
                                    .hash_pool = sl_hash_pool_create(2),
                                    .mailbox = &u->mailbox,
                                    .digests = SHA256_ONLY,
@@ -67,8 +67,8 @@ static inline void upload_case_close(struct upload_case *u)
     assert_int_equal(scratch_count(&u->scratch, "uploads"), 0);
     sl_intake_dispose(&u->intake);
     sl_hash_pool_destroy(u->intake.hash_pool);
-    sl_mailbox_dispose(&u->mailbox);
     sl_store_destroy(u->intake.store);
+    sl_mailbox_dispose(&u->mailbox);
     sl_disk_destroy(u->disk);
     sl_store_root_close(u->root);
     sl_slab_pool_destroy(u->pool);
@@ -107,6 +107,12 @@ static inline void upload_name(struct sl_session *session, const char *path)
 {
     *session = (struct sl_session){.path.len = strlen(path)};
     memcpy(session->path.text, path, strlen(path) + 1);
+}
+
+/* Commits a file of which nothing is to be known. */
+static inline void upload_commit(struct sl_session *session)
+{
+    sl_session_commit(session, &(struct sl_meta){0});
 }
 
 /* Byte `i` of every test body. */

@@ -1,0 +1,25 @@
+/* Private to http: answers made of JSON. */
+#ifndef SLUICE_HTTP_REPLY_JSON_H
+#define SLUICE_HTTP_REPLY_JSON_H
+
+#include "sluice/http/reply.h"
+
+#include <jansson.h>
+
+/* A string; what is not UTF-8 is told as such. Yours. */
+json_t *sl_json_text(struct sl_bytes text);
+
+/* {"sha-256": base64, ...}: those the request wants told. Yours. */
+json_t *sl_json_digests(struct sl_request *request, const struct sl_digests *digests);
+
+/* Adds a text field to {"name": ["value", ...], ...}; one whose name is not UTF-8 is left out. */
+void sl_json_add_field(json_t *fields, const struct sl_meta_field *field);
+
+/* Answers with it. json: taken. */
+void sl_reply_json(struct sl_request *request, int status, const char *type, json_t *json);
+
+/* A problem in two steps, for more members in between. The object is yours; sl_problem_send takes it. */
+json_t *sl_problem_begin(struct sl_request *request, sl_err err, const char *detail);
+void sl_problem_send(struct sl_request *request, sl_err err, json_t *json);
+
+#endif

@@ -1,0 +1,164 @@
+#include "http/handler/turn.h"
+#include "sluice/mem/slab.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define REGIONS    4
+#define PLACES     (REGIONS * 8 / 2)
+#define TURNS_MAX  64
+#define SMALLS_ALL (REGIONS * 64)
+
+static struct sl_slab_pool *pool;
+static struct sl_intake intake;
+static struct sl_http http;
+static struct sl_turn turns[TURNS_MAX];
+static unsigned served;
+static struct sl_turn *last_served;
+
+static int setup(void **state)
+{
+    pool = sl_slab_pool_create(REGIONS * SL_SLAB_REGION_BYTES);
+    intake = (struct sl_intake){.slabs = pool};
+    http = (struct sl_http){.intake = &intake};
+    sl_list_init(&http.download_line);
+    memset(turns, 0, sizeof turns);
+    served = 0;
+    last_served = NULL;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    for (unsigned i = 0; i < TURNS_MAX; i++)
+        sl_turn_end(&turns[i]);
+    struct sl_slab_stats stats = sl_slab_pool_stats(pool);
+    assert_int_equal(stats.slabs_in_use, 0);
+    assert_int_equal(stats.waiting, 0);
+    assert_int_equal(http.download_slabs, 0);
+    assert_true(sl_list_is_empty(&http.download_line));
+    sl_slab_pool_destroy(pool);
+    return 0;
+}
+
+static void on_turn(struct sl_turn *turn, void *ctx)
+{
+    assert_ptr_equal(ctx, &served);
+    assert_non_null(turn->slab);
+    served++;
+    last_served = turn;
+}
+
+static void take(struct sl_turn *turn, bool is_large)
+{
+    sl_turn_take(turn, &http, is_large, on_turn, &served);
+}
+
+static void take_many(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        take(&turns[i], true);
+}
+
+static void take_large_is_served_at_once_with_a_medium_slab(void **state)
+{
+    take(&turns[0], true);
+    assert_int_equal(served, 1);
+    assert_int_equal(turns[0].slab->class, SL_SLAB_MEDIUM);
+}
+
+static void take_small_is_served_by_the_line_of_the_pool(void **state)
+{
+    take(&turns[0], false);
+    assert_int_equal(served, 0);
+    sl_slab_pool_run(pool);
+    assert_int_equal(served, 1);
+    assert_int_equal(turns[0].slab->class, SL_SLAB_SMALL);
+}
+
+static void take_large_without_a_medium_slab_waits_for_a_small_one(void **state)
+{
+    struct sl_slab *held[SMALLS_ALL];
+    for (unsigned i = 0; i < SMALLS_ALL; i++)
+        held[i] = sl_slab_try(pool, SL_SLAB_SMALL);
+    take(&turns[0], true);
+    sl_slab_pool_run(pool);
+    assert_int_equal(served, 0);
+    sl_slab_release(held[0]);
+    sl_slab_pool_run(pool);
+    assert_int_equal(served, 1);
+    assert_int_equal(turns[0].slab->class, SL_SLAB_SMALL);
+    for (unsigned i = 1; i < SMALLS_ALL; i++)
+        sl_slab_release(held[i]);
+}
+
+static void take_beyond_half_of_the_pool_waits_in_order(void **state)
+{
+    take_many(PLACES + 2);
+    assert_int_equal(served, PLACES);
+    assert_int_equal(http.download_slabs, PLACES);
+    sl_turn_end(&turns[3]);
+    assert_int_equal(served, PLACES + 1);
+    assert_ptr_equal(last_served, &turns[PLACES]);
+    sl_turn_end(&turns[4]);
+    assert_ptr_equal(last_served, &turns[PLACES + 1]);
+    assert_int_equal(http.download_slabs, PLACES);
+}
+
+static void end_in_line_leaves_it(void **state)
+{
+    take_many(PLACES + 2);
+    sl_turn_end(&turns[PLACES]);
+    sl_turn_end(&turns[PLACES]); /* idle now */
+    sl_turn_end(&turns[0]);
+    assert_ptr_equal(last_served, &turns[PLACES + 1]);
+}
+
+static void end_while_the_slab_is_awaited_passes_the_place_on(void **state)
+{
+    take_many(PLACES - 1);
+    take(&turns[PLACES], false);
+    take(&turns[PLACES + 1], true);
+    assert_int_equal(served, PLACES - 1);
+    sl_turn_end(&turns[PLACES]);
+    assert_ptr_equal(last_served, &turns[PLACES + 1]);
+    sl_slab_pool_run(pool);
+    assert_int_equal(served, PLACES);
+}
+
+static void try_takes_no_more_than_half_of_the_places(void **state)
+{
+    for (unsigned i = 0; i < PLACES / 2; i++) {
+        assert_true(sl_turn_try(&turns[i], &http));
+        assert_int_equal(turns[i].slab->class, SL_SLAB_MEDIUM);
+    }
+    assert_false(sl_turn_try(&turns[PLACES], &http));
+    take(&turns[PLACES], true);
+    assert_int_equal(served, 1);
+    assert_int_equal(http.download_slabs, PLACES / 2 + 1);
+}
+
+static void try_while_somebody_waits_for_a_slab_takes_none(void **state)
+{
+    take(&turns[0], false);
+    assert_false(sl_turn_try(&turns[1], &http));
+    assert_int_equal(http.download_slabs, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(take_large_is_served_at_once_with_a_medium_slab, setup, teardown),
+        cmocka_unit_test_setup_teardown(take_small_is_served_by_the_line_of_the_pool, setup, teardown),
+        cmocka_unit_test_setup_teardown(take_large_without_a_medium_slab_waits_for_a_small_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(take_beyond_half_of_the_pool_waits_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(end_in_line_leaves_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(end_while_the_slab_is_awaited_passes_the_place_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(try_takes_no_more_than_half_of_the_places, setup, teardown),
+        cmocka_unit_test_setup_teardown(try_while_somebody_waits_for_a_slab_takes_none, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
