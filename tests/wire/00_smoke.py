@@ -113,7 +113,7 @@ class Serve(unittest.TestCase):
         answer = curl(f"{self.server.url}/files/nothing")
         self.assertEqual((answer.status, answer.code), (404, "not-found"))
         problem = answer.json()
-        self.assertEqual(set(problem), {"type", "title", "status", "code", "request-id"})
+        self.assertEqual(set(problem), {"type", "title", "status", "detail", "code", "request-id"})
         self.assertEqual(problem["request-id"], answer.headers["x-request-id"])
 
     def test_the_access_log_has_a_line(self):

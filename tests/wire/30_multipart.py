@@ -8,9 +8,8 @@ import re
 import tempfile
 import threading
 import unittest
-import urllib.parse
 
-from support import Sluice, content, curl, raw, sha256, sha256_of
+from support import Sluice, content, curl, path_of, raw, sha256, sha256_of
 
 BOUNDARY = b"----wire-test-boundary-7MA4YWxkTrZu0gW"
 KIB, MIB = 1 << 10, 1 << 20
@@ -38,11 +37,6 @@ def form(*parts, preamble=b"", epilogue=b"\r\n"):
 def head(body_bytes, more=b"", content_type=b"multipart/form-data; boundary=" + BOUNDARY):
     return (b"POST / HTTP/1.1\r\nHost: wire.test\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n"
             % (content_type, body_bytes, more))
-
-
-def path_of(url):
-    """The path below files/ that a URL of ours shows."""
-    return urllib.parse.unquote(urllib.parse.urlsplit(url).path).removeprefix("/files/")
 
 
 class Case(unittest.TestCase):

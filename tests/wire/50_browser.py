@@ -1,8 +1,5 @@
 """The pages, as a person with a browser meets them: with and without JavaScript. Skipped where there is no chromium."""
 
-import os
-import pathlib
-import tempfile
 import unittest
 
 import support
@@ -12,36 +9,9 @@ from support import Sluice, content, curl, sha256_of
 HOSTILE = "<img src=x onerror=alert(1)> \"quoted\" 'single' &amp; a=b&c.txt"
 UNICODE = "Grüße – 写真 🎉.bin"
 TAB, ENTER = "\ue004", "\ue007"
-SCREENSHOTS = os.environ.get("SLUICE_SCREENSHOTS")  # a folder: keep pictures of the pages there
 
 
-class BrowserCase(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="sluice-choose-")
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
-    def file(self, name, data):
-        path = self.folder / name
-        path.write_bytes(data)
-        return path
-
-    def start(self, javascript=True, flags=(), **options):
-        server = self.enterContext(Sluice(**options))
-        browser = self.enterContext(webdriver.Browser(javascript, flags))
-        browser.open(server.url + "/")
-        return server, browser
-
-    def picture(self, browser, name):
-        if SCREENSHOTS:
-            browser.screenshot(pathlib.Path(SCREENSHOTS, name + ".png"))
-
-    def stored_content(self, server):
-        return sorted(server.path(name).read_bytes() for name in server.stored())
-
-
-@unittest.skipUnless(webdriver.is_there(), "chromium or chromium-driver is not installed")
-class WithJavaScript(BrowserCase):
+class WithJavaScript(webdriver.Case):
     def upload(self, browser, *paths):
         browser.choose("#file", *paths)
         browser.click("#go")
@@ -151,8 +121,7 @@ class WithJavaScript(BrowserCase):
         self.assertEqual(color, "rgb(18, 22, 26)")
 
 
-@unittest.skipUnless(webdriver.is_there(), "chromium or chromium-driver is not installed")
-class WithoutJavaScript(BrowserCase):
+class WithoutJavaScript(webdriver.Case):
     def post(self, browser, *paths):
         browser.choose("#file", *paths)
         browser.click("#go")

@@ -4,7 +4,10 @@ The program runs as a user would run it, on 127.0.0.1, on a port the kernel chos
 for a fixed time: `wait_until` polls for an event and fails with a word when it does not come.
 """
 
+import base64
+import functools
 import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -16,6 +19,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.parse
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SLUICE_BIN", str(REPOSITORY / "build/release/sluice"))
@@ -99,6 +103,8 @@ class Sluice:
             self.discard()
 
     def start(self):
+        """Starts it, for the first time or again."""
+        self._close_pipes()
         self.log, self.banner = [], []
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="backslashreplace",
@@ -176,13 +182,17 @@ class Sluice:
         self.process.kill()
         return self.wait()
 
+    def _close_pipes(self):
+        if self.process is not None:
+            self.process.stdout.close()
+            self._reader.join(5)
+            self.process.stderr.close()
+
     def discard(self):
         if self.process is not None:
             if self.is_running():
                 self.kill()
-            self.process.stdout.close()
-            self._reader.join(5)
-            self.process.stderr.close()
+            self._close_pipes()
         if self._own_root:
             shutil.rmtree(self.root, ignore_errors=True)
 
@@ -233,10 +243,11 @@ def parse_head(head):
 # ---- curl ----
 
 
-def curl(*words, data=None, seconds=120):
-    """The real curl, quiet and without a config file. status is 0 when no answer came. data: bytes for its stdin."""
+def curl(*words, data=None, seconds=120, output=None):
+    """The real curl, quiet and without a config file. status is 0 when no answer came. data: bytes for its stdin.
+    output: a file for the body, which may hold a part of it already, for -C."""
     with tempfile.TemporaryDirectory(prefix="sluice-curl-") as folder:
-        head, body = pathlib.Path(folder, "head"), pathlib.Path(folder, "body")
+        head, body = pathlib.Path(folder, "head"), pathlib.Path(output or pathlib.Path(folder, "body"))
         command = ["curl", "-q", "-sS", "--noproxy", "*", "-m", str(seconds), "-D", head, "-o", body, "-w",
                    "%{http_code}"]
         done = subprocess.run([*command, *map(str, words)], capture_output=True, input=data)
@@ -299,19 +310,51 @@ class Raw:
             raise EOFError(f"the connection was closed after {self.pending[:200]!r}")
         self.pending += piece
 
-    def answer(self, method="GET"):
-        """Reads one answer, an interim one too."""
+    def take(self, length):
+        """The next `length` bytes."""
+        pieces, missing = [self.pending], length - len(self.pending)
+        while missing > 0:
+            piece = self.socket.recv(min(missing, 1 << 20))
+            if not piece:
+                raise EOFError(f"the connection was closed, {missing} of {length} bytes before the end")
+            pieces.append(piece)
+            missing -= len(piece)
+        taken = b"".join(pieces)
+        taken, self.pending = taken[:length], taken[length:]
+        return taken
+
+    def _line(self):
+        while b"\r\n" not in self.pending:
+            self._more()
+        line, _, self.pending = self.pending.partition(b"\r\n")
+        return line
+
+    def _chunks(self):
+        pieces = []
+        while length := int(self._line(), 16):
+            pieces.append(self.take(length))
+            assert self._line() == b"", "a chunk longer than it said"
+        while self._line():
+            pass  # trailers
+        return b"".join(pieces)
+
+    def head(self):
+        """Reads the head of an answer, an interim one too: (status, headers)."""
         while b"\r\n\r\n" not in self.pending:
             self._more()
         head, _, self.pending = self.pending.partition(b"\r\n\r\n")
-        status, headers = parse_head(head)
+        return parse_head(head)
+
+    def answer(self, method="GET"):
+        """Reads one answer, an interim one too."""
+        status, headers = self.head()
         if method == "HEAD" or status < 200 or status in (204, 304):
             return Answer(status, headers, b"")
-        length = int(headers["content-length"])
-        while len(self.pending) < length:
-            self._more()
-        body, self.pending = self.pending[:length], self.pending[length:]
-        return Answer(status, headers, body)
+        if headers.get("transfer-encoding") == "chunked":
+            return Answer(status, headers, self._chunks())
+        if "content-length" not in headers:
+            return Answer(status, headers, self.rest())
+        return Answer(status, headers, self.take(int(headers["content-length"])))
 
     def rest(self):
         """Everything until the server closes."""
@@ -341,6 +384,126 @@ class Raw:
 
 def raw(server, **options):
     return Raw(server, **options)
+
+
+# ---- names and lists ----
+
+
+def path_of(url):
+    """The path below files/ that a URL of ours shows."""
+    return urllib.parse.unquote(urllib.parse.urlsplit(url).path).removeprefix("/files/")
+
+
+def quoted(path):
+    """The target of a stored path."""
+    return "/files/" + urllib.parse.quote(path)
+
+
+def pages_of(server, **query):
+    """Every page of a list, one request each, by its cursor."""
+    with Raw(server) as client:
+        after = query.pop("after", None)
+        while True:
+            words = urllib.parse.urlencode({**query, **({} if after is None else {"after": after})})
+            answer = client.request("GET", f"/files/?{words}")
+            assert answer.status == 200, answer
+            page = answer.json()
+            yield page["files"]
+            after = page["next"]
+            if after is None:
+                return
+
+
+def listed(server, **query):
+    """Every entry of a list, over all its pages."""
+    return [entry for page in pages_of(server, **query) for entry in page]
+
+
+# ---- digests ----
+
+
+@functools.cache
+def _crc32c_table():
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+@functools.lru_cache(8)  # it is slow, and bodies are asked about again
+def crc32c(data):
+    table, crc = _crc32c_table(), 0xFFFFFFFF
+    for byte in data:
+        crc = table[(crc ^ byte) & 255] ^ crc >> 8
+    return (crc ^ 0xFFFFFFFF).to_bytes(4, "big")
+
+
+HASHES = {"sha-256": "sha256", "sha-512": "sha512", "sha": "sha1", "md5": "md5"}
+
+
+def digest(algorithm, data):
+    """Of the names that digest fields use."""
+    return crc32c(data) if algorithm == "crc32c" else hashlib.new(HASHES[algorithm], data).digest()
+
+
+def base64_of(data):
+    return base64.b64encode(data).decode()
+
+
+def digest_field(data, *algorithms):
+    """The value of a Content-Digest or Repr-Digest."""
+    return ", ".join(f"{name}=:{base64_of(digest(name, data))}:" for name in algorithms)
+
+
+def parse_digest_field(value):
+    """{algorithm: base64}"""
+    members = value.split(", ") if value else []
+    return dict(re.fullmatch(r"([a-z0-9-]+)=:([A-Za-z0-9+/=]*):", member).groups() for member in members)
+
+
+def etag_of(data):
+    """The entity tag of these bytes, where sha-256 is known."""
+    return f'"{base64_of(hashlib.sha256(data).digest())}"'
+
+
+# ---- other people's sites ----
+
+
+class Site:
+    """A foreign web server of a few pages, {"/path": (type, bytes)}; it remembers what it was asked for. A context
+    manager."""
+
+    def __init__(self, pages):
+        self.pages, self.asked = pages, []
+
+    def __enter__(self):
+        site = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                site.asked.append(self.path)
+                kind, body = site.pages.get(self.path, ("text/plain", b""))
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.origin = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
 
 
 # ---- bytes, files, processes ----

@@ -2,14 +2,16 @@
 
 import base64
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
+import unittest
 import urllib.error
 import urllib.request
 
-from support import wait_until
+from support import Sluice, wait_until
 
 BROWSER, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key of an element in WebDriver's JSON
@@ -17,6 +19,9 @@ NO_JAVASCRIPT = {"profile.managed_default_content_settings.javascript": 2}
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
          "--window-size=900,900"]
+
+
+SCREENSHOTS = os.environ.get("SLUICE_SCREENSHOTS")  # a folder: keep pictures of the pages there
 
 
 def is_there():
@@ -115,6 +120,9 @@ class Browser:
         """Chooses files, as the file dialog would."""
         self._call("POST", f"/element/{self._one(selector)}/value", {"text": "\n".join(map(str, paths))})
 
+    def type(self, selector, text):
+        self._call("POST", f"/element/{self._one(selector)}/value", {"text": text})
+
     def keys(self, text):
         """Types to whatever has the focus."""
         actions = [{"type": kind, "value": key} for key in text for kind in ("keyDown", "keyUp")]
@@ -144,8 +152,9 @@ class Browser:
     def title(self):
         return self._call("GET", "/title")
 
-    def script(self, code):
-        return self._call("POST", "/execute/sync", {"script": code, "args": []})
+    def script(self, code, *arguments):
+        """Waits for it, if it gives a promise."""
+        return self._call("POST", "/execute/sync", {"script": code, "args": arguments})
 
     def focused(self):
         """The id of the element that has the focus, or its tag."""
@@ -164,3 +173,29 @@ class Browser:
 
     def screenshot(self, path):
         pathlib.Path(path).write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
+
+
+@unittest.skipUnless(is_there(), "chromium or chromium-driver is not installed")
+class Case(unittest.TestCase):
+    """Tests with a server, a browser at its page, and files to choose."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="sluice-choose-")))
+
+    def file(self, name, data):
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+    def start(self, javascript=True, flags=(), **options):
+        server = self.enterContext(Sluice(**options))
+        browser = self.enterContext(Browser(javascript, flags))
+        browser.open(server.url + "/")
+        return server, browser
+
+    def picture(self, browser, name):
+        if SCREENSHOTS:
+            browser.screenshot(pathlib.Path(SCREENSHOTS, name + ".png"))
+
+    def stored_content(self, server):
+        return sorted(server.path(name).read_bytes() for name in server.stored())
