@@ -2,10 +2,14 @@
 """Runs load scenarios against sluice and against the raw baseline, and measures the server process.
 
 One JSON line per variant on stdout, a table on stderr. Everything runs on this machine, on 127.0.0.1, and ends by
-itself; data goes to a fresh directory below --dir and is removed. See README.md."""
+itself; data goes to a fresh directory below --dir and is removed. Scenarios that compare with nginx need it (Debian:
+apt install nginx-light) and are left out without it. See README.md."""
 
 import argparse
+import ctypes
+import errno
 import hashlib
+import http.client
 import json
 import os
 import pathlib
@@ -13,6 +17,7 @@ import platform
 import re
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -20,7 +25,7 @@ import tempfile
 import threading
 import time
 
-from scenarios import DEFAULTS, GIB, SCENARIOS
+from scenarios import DEFAULTS, GIB, MIB, SCENARIOS
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent
@@ -36,6 +41,10 @@ class Unavailable(Exception):
 
 class Failed(Exception):
     """A server or the generator did not do what it should."""
+
+
+class PortTaken(Exception):
+    """Somebody else was faster."""
 
 
 class Server:
@@ -110,6 +119,60 @@ class Server:
             raise Failed(f"server died with {died}: " + self.log_path.read_text(errors="replace")[-2000:])
 
 
+class Nginx(Server):
+    """nginx as it comes, but in one process, so that its clock is all it used, and without sendfile."""
+
+    CONFIG = """
+daemon off;
+master_process off;
+worker_processes 1;
+error_log stderr;
+pid {directory}/nginx.pid;
+events {{ }}
+http {{
+    access_log off;
+    sendfile off;
+    {temporary}
+    server {{ listen 127.0.0.1:{port}; root {root}; }}
+}}
+"""
+
+    def __init__(self, options, directory, root):
+        if options.nginx is None:
+            raise Unavailable("there is no nginx (Debian: apt install nginx-light)")
+        # nginx cannot let the kernel choose its port. What was free a moment ago may be taken now: then once more.
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        config = directory / "nginx.conf"
+        config.write_text(self.CONFIG.format(directory=directory, root=root, port=self.port,
+                                             temporary=self._temporary_paths(options.nginx, directory)))
+        super().__init__([options.nginx, "-p", str(directory), "-e", "stderr", "-c", str(config)], directory)
+
+    @staticmethod
+    def _temporary_paths(nginx, directory):
+        """For each module that is built in and would else want to write below /var."""
+        built = subprocess.run([nginx, "-V"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+        kinds = ["client_body"]
+        kinds += [kind for kind in ("proxy", "fastcgi", "uwsgi", "scgi")
+                  if f"--without-http_{kind}_module" not in built]
+        return " ".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
+
+    def _await_url(self):
+        end = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < end and self.process.poll() is None:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_LIMIT_S)
+            try:
+                connection.request("HEAD", "/")
+                if "nginx" in connection.getresponse().getheader("Server", ""):
+                    return f"127.0.0.1:{self.port}"
+            except OSError:
+                time.sleep(0.02)
+            finally:
+                connection.close()
+        log = self.log_path.read_text(errors="replace")
+        raise (PortTaken if "Address already in use" in log else Failed)("nginx does not serve: " + log)
+
+
 def run_generator(options, arguments):
     """sl_load's JSON. Its exit status 1 (some requests failed) is told by the numbers."""
     command = [str(options.tools / "sl_load"), *arguments]
@@ -117,6 +180,17 @@ def run_generator(options, arguments):
     if done.returncode not in (0, 1):
         raise Failed(f"sl_load ended with {done.returncode}: {' '.join(command)}")
     return json.loads(done.stdout)
+
+
+def start_server(options, variant, directory, root):
+    if variant["server"] == "nginx":
+        for _ in range(5):
+            try:
+                return Nginx(options, directory, root)
+            except PortTaken:
+                pass
+        raise Failed("no port stays free")
+    return Server(server_command(options, variant, root), directory)
 
 
 def server_command(options, variant, root):
@@ -158,6 +232,45 @@ def check_stored(options, variant, root):
                     raise Failed(f"{path.name} is not what was sent")
 
 
+def prepare(options, variant, directory, root):
+    """Has a sluice of its own store what is to be downloaded, whoever will serve it, and sees to the page cache."""
+    if "prepare" not in variant:
+        return
+    server = Server(server_command(options, {"server": "sluice"}, root), directory)
+    try:
+        if run_generator(options, ["--target", server.target, *variant["prepare"]])["failures"]:
+            raise Failed("the upload before the measurement failed")
+    finally:
+        server.stop()
+    for path in stored_files(root):
+        with open(path, "rb") as file:
+            if variant["cache"] == "cold":
+                drop_from_cache(file)
+            else:
+                while file.read(MIB):
+                    pass
+
+
+def drop_from_cache(file):
+    os.fsync(file.fileno())
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    try:
+        os.preadv(file.fileno(), [bytearray(4096)], os.fstat(file.fileno()).st_size // 2, os.RWF_NOWAIT)
+    except BlockingIOError:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # what the question made the kernel read
+    except OSError as reason:
+        if reason.errno != errno.EOPNOTSUPP:  # nobody can tell then
+            raise
+    else:
+        raise Unavailable("this file system does not let go of what it has cached")
+
+
+def has_io_uring():
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(425, 0, None)  # io_uring_setup; it cannot succeed like that
+    return ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM)
+
+
 def measure_alone(options, variant):
     before = os.times()
     report = run_generator(options, variant["load"])
@@ -172,13 +285,11 @@ def measure(options, variant, directory):
         return measure_alone(options, variant)
     root = directory / "root"
     root.mkdir()
-    server = Server(server_command(options, variant, root), directory)
+    prepare(options, variant, directory, root)
+    server = start_server(options, variant, directory, root)
     try:
-        target = ["--target", server.target]
-        if "prepare" in variant and run_generator(options, target + variant["prepare"])["failures"]:
-            raise Failed("the upload before the measurement failed")
         cpu = server.cpu_seconds()
-        report = run_generator(options, target + variant["load"])
+        report = run_generator(options, ["--target", server.target, *variant["load"]])
         numbers = {"cpu_s": round(server.cpu_seconds() - cpu, 4)}
         numbers["peak_memory_mib"] = round(server.peak_memory_kib() / 1024, 1)
         numbers["peak_anon_mib"] = round(server.peak_anon_kib / 1024, 1)
@@ -186,6 +297,8 @@ def measure(options, variant, directory):
     finally:
         server.stop()
     numbers.update(numbers_of(report))
+    if report["bytes"] >= MIB:
+        numbers["cpu_s_per_gb"] = round(numbers["cpu_s"] / report["bytes"] * 1e9, 4)
     if report["failures"]:
         print(f"  failed requests: {report['errors']}, answers {report['statuses']}", file=sys.stderr)
     else:
@@ -216,9 +329,13 @@ def run_scenario(options, name, work):
     free = shutil.disk_usage(work).free
     if free < need:
         raise Unavailable(f"{need >> 20} MiB of disk space needed, {free >> 20} free")
-    rounds = {variant: [] for variant in scenario["variants"]}
+    variants = {label: variant for label, variant in scenario["variants"].items()
+                if variant_config(options, variant).get("engine") != "io_uring" or has_io_uring()}
+    for label in scenario["variants"].keys() - variants.keys():
+        print(f"{name} {label}: left out, there is no io_uring here", file=sys.stderr)
+    rounds = {label: [] for label in variants}
     for number in range(options.rounds):
-        for label, variant in scenario["variants"].items():
+        for label, variant in variants.items():
             directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-{label}-", dir=work))
             try:
                 numbers = measure(options, variant, directory)
@@ -257,6 +374,12 @@ def missed_bounds(scenario, numbers):
     return missed
 
 
+def missed_ratios(scenario, label, line):
+    ratio = line.get(f"ratio_to_{scenario.get('ratio_to')}", {})
+    return [f"{key} is {ratio[key]} times that of {scenario['ratio_to']}, not < {bound}"
+            for key, relation, bound in scenario.get("ratio_bounds", []) if key in ratio and not ratio[key] < bound]
+
+
 def machine(directory):
     """What a number is worth nothing without."""
     git = subprocess.run(["git", "-C", str(REPO), "describe", "--always", "--dirty", "--abbrev=12"],
@@ -275,29 +398,30 @@ def report(options, name, rounds, facts):
     scenario, rows, missed = SCENARIOS[name], [], []
     for label, numbers in rounds.items():
         variant = scenario["variants"][label]
-        late = missed_bounds(scenario, numbers)
-        missed += [f"{name} {label}: {what}" for what in late]
         line = {**facts, "scenario": name, "variant": label, "server": variant["server"],
                 "config": variant_config(options, variant), "load": " ".join(variant["load"]), "rounds": len(numbers),
                 "results": {key: spread([n[key] for n in numbers]) for key in numbers[0]},
-                **ratios(scenario, rounds, label), "missed": late}
+                **ratios(scenario, rounds, label)}
+        line["missed"] = missed_bounds(scenario, numbers) + missed_ratios(scenario, label, line)
+        missed += [f"{name} {label}: {what}" for what in line["missed"]]
         print(json.dumps(line), flush=True)
         rows.append((name, label, line))
     return rows, missed
 
 
 def print_table(rows):
-    print(f"\n{'scenario':14} {'variant':11} {'MB/s':>8} {'req/s':>8} {'CPU s':>7} {'peak MiB':>9} {'p99 ms':>9} "
-          f"{'probe p99':>9}  ratio", file=sys.stderr)
+    print(f"\n{'scenario':14} {'variant':12} {'MB/s':>8} {'req/s':>8} {'CPU s':>7} {'peak MiB':>9} {'p99 ms':>9} "
+          f"{'probe p99':>9} {'CPU s/GB':>8}  ratio", file=sys.stderr)
     for name, label, line in rows:
         def number(key):
             numbers = line["results"].get(key)
             if numbers is None:
                 return "-"
-            return f"{numbers['min' if key == 'cpu_s' else 'median']:.3f}"
+            return f"{numbers['min' if key.startswith('cpu_s') else 'median']:.3f}"
         ratio = next((value for key, value in line.items() if key.startswith("ratio_to_")), "")
-        print(f"{name:14} {label:11} {number('mb_per_s'):>8} {number('requests_per_s'):>8} {number('cpu_s'):>7} "
-              f"{number('peak_memory_mib'):>9} {number('p99_ms'):>9} {number('probe_p99_ms'):>9}  {ratio}",
+        print(f"{name:14} {label:12} {number('mb_per_s'):>8} {number('requests_per_s'):>8} {number('cpu_s'):>7} "
+              f"{number('peak_memory_mib'):>9} {number('p99_ms'):>9} {number('probe_p99_ms'):>9} "
+              f"{number('cpu_s_per_gb'):>8}  {ratio}",
               file=sys.stderr)
     print("medians; CPU s is the smallest", file=sys.stderr)
 
@@ -312,6 +436,8 @@ def read_options():
     parser.add_argument("--tools", type=pathlib.Path, default=REPO / "build" / "release",
                         help="where sl_load and sl_baseline are")
     parser.add_argument("--sluice", type=pathlib.Path, default=REPO / "build" / "release" / "sluice")
+    parser.add_argument("--nginx", metavar="FILE", default="nginx",
+                        help="the nginx to compare with; looked for in PATH, /usr/sbin and /usr/local/sbin")
     parser.add_argument("--engine", choices=["auto", "io_uring", "threads"])
     parser.add_argument("--durability", choices=["full", "data", "none"])
     parser.add_argument("--verify", action="store_true", help="compare the digest of each stored file")
@@ -321,6 +447,7 @@ def read_options():
     unknown = [name for name in options.scenarios if name not in SCENARIOS]
     if unknown or options.rounds < 1:
         parser.error(f"unknown scenario: {', '.join(unknown)}" if unknown else "--rounds is at least 1")
+    options.nginx = shutil.which(options.nginx, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     for path in ("tools", "sluice", "dir"):
         setattr(options, path, getattr(options, path).resolve())
     return options
@@ -334,12 +461,14 @@ def main():
     try:
         facts = machine(work)
         for name in options.scenarios:
-            more_rows, more_missed = report(options, name, run_scenario(options, name, work), facts)
+            try:
+                rounds = run_scenario(options, name, work)
+            except Unavailable as reason:
+                print(f"{name}: skipped, not possible here: {reason}", file=sys.stderr)
+                continue
+            more_rows, more_missed = report(options, name, rounds, facts)
             rows += more_rows
             missed += more_missed
-    except Unavailable as reason:
-        print(f"not possible here: {reason}", file=sys.stderr)
-        return UNAVAILABLE
     except (Failed, OSError, subprocess.TimeoutExpired) as reason:
         print(f"failed: {reason}", file=sys.stderr)
         return 1
@@ -349,6 +478,8 @@ def main():
             options.dir.rmdir()
         except OSError:
             pass  # somebody else's data is in it
+    if not rows:
+        return UNAVAILABLE
     print_table(rows)
     for what in missed:
         print(f"missed: {what}", file=sys.stderr)

@@ -1,11 +1,13 @@
 """The scenarios of run.py, as data. A scenario has variants that are run in turn (A B A B); a variant is a server and
 what sl_load does to it. `bounds` are checked by --assert: (metric, relation, value) of each measured variant, on the
-worst round. A request that fails is always a missed bound.
+worst round. A request that fails is always a missed bound. `ratio_bounds` are the same for the ratios to the variant
+`ratio_to`: pairs of one round, the median of them.
 
-server   "sluice", "baseline", or None: sl_load alone
+server   "sluice", "baseline", "nginx", or None: sl_load alone
 load     arguments of sl_load, besides --target
 config   options of sluice, over DEFAULTS
-prepare  arguments of an sl_load run that comes before the measured one
+prepare  arguments of an sl_load run that stores, through a sluice of its own, what is to be downloaded
+cache    with prepare: "warm", the file lies in the page cache; "cold", none of it
 stored   bytes on disk after one run: checked against free space, and against what really is there
 """
 
@@ -17,10 +19,21 @@ BUFFER_MIB = 128
 
 BASELINE = {"server": "baseline", "load": ["--size", "1Gi"], "stored": GIB}
 SHA256 = {"digest": "sha-256"}
+NOISE = 1.05  # what a median of paired rounds may differ by and mean nothing
 
 
 def upload(method, size, *more, **rest):
     return {"server": "sluice", "load": ["--method", method, "--size", size, *more], **rest}
+
+
+def download(server, cache, *more, size="1Gi", received=GIB, stored=GIB, **rest):
+    return {"server": server, "cache": cache, "prepare": ["--size", size, "--run-id", "get"],
+            "load": ["--method", "get", "--path", "/files/load-get-0000000000.bin", *more],
+            "received": received, "stored": stored, **rest}
+
+
+def of_both_engines(make):
+    return {f"get-{engine}": make(config={"engine": engine}) for engine in ("io_uring", "threads")}
 
 
 SCENARIOS = {
@@ -74,16 +87,20 @@ SCENARIOS = {
         },
     },
     "get-1g": {
-        "about": "one download of 1 GiB that was uploaded before",
+        "about": "one download of 1 GiB from the page cache, beside nginx without sendfile",
         "variants": {
-            "get": {
-                "server": "sluice",
-                "prepare": ["--size", "1Gi", "--run-id", "get"],
-                "load": ["--method", "get", "--path", "/files/load-get-0000000000.bin"],
-                "received": GIB,
-                "stored": GIB,
-            },
+            "nginx": download("nginx", "warm"),
+            **of_both_engines(lambda **rest: download("sluice", "warm", **rest)),
         },
+        "ratio_to": "nginx",
+        "ratio_bounds": [("cpu_s", "<", NOISE)],
+    },
+    "cold-get": {
+        "about": "4 downloads at once of 1 GiB that is not in the page cache, and a health check each 10 ms",
+        "variants": of_both_engines(lambda **rest: download(
+            "sluice", "cold", "--connections", "4", "--requests", "4", "--probe", "/healthz", "--probe-interval", "10",
+            received=4 * GIB, **rest)),
+        "bounds": [("probe_p99_ms", "<", 5.0), ("probe_errors", "<", 1)],
     },
     "smoke": {
         "about": "the tools themselves: 16 MiB and an odd byte to the baseline, and the digest of what it stored",
