@@ -90,6 +90,7 @@ static void on_tick(h2o_timeout_entry_t *entry)
     struct sl_worker *worker = SL_CONTAINER_OF(entry, struct sl_worker, tick);
     sl_store_tick(worker->store);
     sl_intake_tick(&worker->intake);
+    sl_http_tick(worker->http);
     if (!worker->is_draining)
         h2o_timeout_link(worker->loop, &worker->tick_timeout, &worker->tick);
 }

@@ -70,10 +70,40 @@ static void prepare(struct sl_disk *disk, struct sl_disk_op *op, enum sl_disk_ki
     *op = (struct sl_disk_op){.kind = kind, .on_done = on_done, .ctx = ctx, .disk = disk};
 }
 
+/* ---- one LIST at a time ---- */
+
+/* A LIST reads a whole directory and keeps a thread for as long. With one of them under way the other threads are there
+ * for what a commit needs. */
+static void submit_list(struct sl_disk *disk, struct sl_disk_op *op)
+{
+    if (disk->is_listing) {
+        if (!sl_link_is_linked(&disk->lists))
+            sl_list_init(&disk->lists);
+        sl_list_append(&disk->lists, &op->link);
+        return;
+    }
+    disk->is_listing = true;
+    disk->engine->submit(disk, op);
+}
+
+/* The oldest that waits goes before what the callback of this one may start. */
+static void end_list(struct sl_disk *disk)
+{
+    struct sl_link *next = sl_link_is_linked(&disk->lists) ? sl_list_shift(&disk->lists) : NULL;
+    disk->is_listing = next != NULL;
+    if (next != NULL)
+        disk->engine->submit(disk, SL_CONTAINER_OF(next, struct sl_disk_op, link));
+}
+
+/* ---- begin and end of every operation ---- */
+
 static void submit(struct sl_disk_op *op)
 {
     op->disk->inflight++;
-    op->disk->engine->submit(op->disk, op);
+    if (op->kind == SL_DISK_LIST)
+        submit_list(op->disk, op);
+    else
+        op->disk->engine->submit(op->disk, op);
 }
 
 static bool is_io(const struct sl_disk_op *op)
@@ -89,6 +119,8 @@ void sl_disk_complete(struct sl_disk_op *op)
     if (is_io(op))
         sl_slab_release(op->args.io.slab);
     op->disk->inflight--;
+    if (op->kind == SL_DISK_LIST)
+        end_list(op->disk);
     sl_disk_cb on_done = op->on_done;
     op->on_done = NULL;
     on_done(op, op->ctx);

@@ -21,7 +21,10 @@ struct sl_disk_engine {
 struct sl_disk {
     const struct sl_disk_engine *engine; /* fixed after create */
     int fd;                              /* readable when run() has something to do; fixed after create */
-    unsigned inflight;                   /* kept by disk.c and sl_disk_complete() */
+    /* kept by disk.c */
+    unsigned inflight;
+    bool is_listing;      /* an engine has a LIST; it never has two */
+    struct sl_link lists; /* those that wait; zeroed until there is one */
 };
 
 /* Threads of an engine of its own, and of one that helps a ring with the few kinds its kernel lacks. */

@@ -12,8 +12,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define NAME_BYTES_MAX 255 /* longer ones, which some file systems have, can be said in no path */
-#define READ_BYTES     ((size_t)32 << 10)
+#define READ_BYTES ((size_t)32 << 10)
 
 struct candidate {
     uint32_t at; /* in names */
@@ -26,9 +25,9 @@ struct sieve {
     int fd;
     struct candidate *all;
     size_t count;
-    char *names;                         /* each with a NUL behind it */
-    size_t names_used, entry_bytes;      /* of all that are in the sieve */
-    char first_lost[NAME_BYTES_MAX + 2]; /* where list->has_more: it and all behind it are of no interest */
+    char *names;                                 /* each with a NUL behind it */
+    size_t names_used, entry_bytes;              /* of all that are in the sieve */
+    char first_lost[SL_DISK_NAME_BYTES_MAX + 2]; /* where list->has_more: it and all behind it are of no interest */
     char *read_buffer;
 };
 
@@ -86,7 +85,7 @@ static bool is_wanted(const struct sieve *sieve, const char *name)
 
 static void put(struct sieve *sieve, const char *name, size_t len, bool is_folder)
 {
-    char full[NAME_BYTES_MAX + 2];
+    char full[SL_DISK_NAME_BYTES_MAX + 2];
     memcpy(full, name, len);
     if (is_folder)
         full[len++] = '/';
@@ -120,7 +119,7 @@ static void take(struct sieve *sieve, const struct dirent64 *dirent)
 {
     const char *name = dirent->d_name;
     size_t len = strlen(name);
-    if (len > NAME_BYTES_MAX || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+    if (len > SL_DISK_NAME_BYTES_MAX || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return;
     unsigned char type = type_of(sieve, dirent);
     if (type == DT_REG || type == DT_DIR)
@@ -144,16 +143,22 @@ static int read_names(struct sieve *sieve)
 
 enum look { LOOK_DONE, LOOK_GONE, LOOK_NO_ROOM, LOOK_FAILED };
 
-/* Gone, or something else by now. */
-static enum look look_of_errno(void)
+/* What is wrong with us and not with a file: it would be wrong with the next one too. */
+static bool is_ours(int sys_errno)
 {
-    switch (errno) {
+    return sys_errno == EMFILE || sys_errno == ENFILE || sys_errno == ENOMEM || sys_errno == EINTR;
+}
+
+/* Gone, or something else by now. */
+static bool is_gone(int sys_errno)
+{
+    switch (sys_errno) {
     case ENOENT:
     case ESTALE:
     case ELOOP:
     case ENXIO:
-    case ENODEV: return LOOK_GONE;
-    default: return LOOK_FAILED;
+    case ENODEV: return true;
+    default: return false;
     }
 }
 
@@ -161,7 +166,7 @@ static enum look look_at_inode(int dir_fd, const char *name, struct sl_disk_entr
 {
     struct statx st;
     if (statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS, &st) != 0)
-        return look_of_errno();
+        return is_ours(errno) ? LOOK_FAILED : LOOK_GONE;
     if (entry->is_folder ? !S_ISDIR(st.stx_mode) : !S_ISREG(st.stx_mode))
         return LOOK_GONE;
     entry->size = st.stx_size;
@@ -184,17 +189,17 @@ static enum look look_at_value(const struct sl_disk_list *list, int fd, struct s
     }
     if (n >= 0 || errno == ERANGE)
         return max < list->value_max ? LOOK_NO_ROOM : LOOK_DONE;
-    return errno == ENODATA || errno == EOPNOTSUPP || errno == E2BIG ? LOOK_DONE : LOOK_FAILED;
+    return is_ours(errno) ? LOOK_FAILED : LOOK_DONE;
 }
 
 /* Through one fd, so that what is said of inode and value is said of the same file, whoever replaces it meanwhile. */
 static enum look look_at_file(const struct sieve *sieve, const char *name, struct sl_disk_entry *entry, size_t room)
 {
     int fd = openat(sieve->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EAGAIN)) /* it is there, and not for us to read */
-        return look_at_inode(sieve->fd, name, entry);
-    if (fd < 0)
-        return look_of_errno();
+    if (fd < 0 && is_ours(errno))
+        return LOOK_FAILED;
+    if (fd < 0) /* where it is there: not for us to read, or damaged */
+        return is_gone(errno) ? LOOK_GONE : look_at_inode(sieve->fd, name, entry);
     enum look look = look_at_inode(fd, "", entry);
     if (look == LOOK_DONE)
         look = look_at_value(sieve->list, fd, entry, room);
@@ -226,18 +231,21 @@ static int64_t fill_page(const struct sieve *sieve)
     struct sl_disk_list *list = sieve->list;
     size_t room = list->room / 8 * 8, used = 0;
     for (size_t i = 0; i < sieve->count; i++) {
+        const struct sl_disk_entry *entry = (struct sl_disk_entry *)(list->out + used);
         enum look look = LOOK_NO_ROOM;
         if (entry_bytes(sieve->all[i].len, 0) <= room - used)
             look = make_entry(sieve, &sieve->all[i], list->out + used, room - used);
-        switch (look) {
-        case LOOK_DONE: used += ((struct sl_disk_entry *)(list->out + used))->bytes; break;
-        case LOOK_GONE: break;
-        case LOOK_NO_ROOM:
+        if (look == LOOK_FAILED)
+            return -1;
+        if (look == LOOK_NO_ROOM) {
             assert(used > 0);
             list->has_more = true;
-            return (int64_t)used;
-        case LOOK_FAILED: return -1;
+            break;
         }
+        memcpy(list->last, entry->text, entry->name_len);
+        list->last[entry->name_len] = '\0';
+        if (look == LOOK_DONE)
+            used += entry->bytes;
     }
     return (int64_t)used;
 }
@@ -258,10 +266,11 @@ int64_t sl_disk_list_now(int dir_fd, struct sl_disk_list *list)
     size_t bytes = sieve_bytes(list);
     assert(bytes <= UINT32_MAX && list->value_max <= UINT16_MAX);
     list->has_more = false;
+    list->last[0] = '\0';
     /* A description of its own: others may be reading the same directory through dir_fd. */
     sieve.fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (sieve.fd < 0)
-        return -1;
+    if (sieve.fd < 0) /* EACCES: it may be read, but nothing in it may be looked up, not even itself */
+        return errno == EACCES ? 0 : -1;
     sieve.all = malloc(bytes / entry_bytes(1, 0) * sizeof *sieve.all);
     sieve.names = malloc(bytes);
     sieve.read_buffer = malloc(READ_BYTES);

@@ -1,5 +1,6 @@
 #include "sluice/http/http.h"
 
+#include "handler/turn.h"
 #include "routes.h"
 #include "sluice/base/clock.h"
 
@@ -23,6 +24,7 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
     http->id_state = sl_clock_wall_ns() ^ (uint64_t)(uintptr_t)http;
     sl_list_init(&http->connections);
     sl_list_init(&http->download_line);
+    sl_list_init(&http->senders);
     h2o_config_init(&http->config);
     sl_routes_register(h2o_config_register_host(&http->config, h2o_iovec_init(H2O_STRLIT("default")), 65535));
     h2o_context_init(&http->context, loop, &http->config);
@@ -32,6 +34,11 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
     h2o_timeout_init(loop, &http->write_timeout, WRITE_MS);
     h2o_timeout_init(loop, &http->linger_timeout, LINGER_MS);
     return http;
+}
+
+void sl_http_tick(struct sl_http *http)
+{
+    sl_turns_tick(http);
 }
 
 void sl_http_destroy(struct sl_http *http)

@@ -45,10 +45,10 @@ void sl_reply_problem_upload(struct sl_request *request, const struct sl_session
 
 /* ---- stored ---- */
 
-json_t *sl_json_digests(struct sl_request *request, const struct sl_digests *digests)
+json_t *sl_json_digests(const struct sl_digest_wish *wish, const struct sl_digests *digests)
 {
     json_t *json = json_object();
-    sl_hash_set wanted = sl_wanted_digests(request, digests);
+    sl_hash_set wanted = sl_wanted_digests(wish, digests);
     assert((wanted & ~digests->set) == 0);
     for (unsigned alg = 0; alg < SL_HASH_ALGS; alg++)
         if (wanted & (1u << alg))
@@ -56,7 +56,8 @@ json_t *sl_json_digests(struct sl_request *request, const struct sl_digests *dig
     return json;
 }
 
-static json_t *file_json(struct sl_request *request, const struct sl_stored *stored)
+static json_t *file_json(struct sl_request *request, const struct sl_digest_wish *wish,
+                         const struct sl_stored *stored)
 {
     const struct sl_session *session = stored->session;
     json_t *json = json_object();
@@ -70,7 +71,7 @@ static json_t *file_json(struct sl_request *request, const struct sl_stored *sto
         h2o_hex_encode(hex, session->digests.value[SL_HASH_SHA256], 32);
         json_object_set_new(json, "sha256", json_stringn(hex, 64));
     }
-    json_object_set_new(json, "digest", sl_json_digests(request, &session->digests));
+    json_object_set_new(json, "digest", sl_json_digests(wish, &session->digests));
     char created[SL_CLOCK_RFC3339_BYTES];
     sl_clock_rfc3339(session->created_ns, created);
     json_object_set_new(json, "created", json_string(created));
@@ -82,7 +83,8 @@ void sl_json_add_field(json_t *fields, const struct sl_meta_field *field)
     json_t *values = json_object_getn(fields, field->name.base, field->name.len);
     if (values == NULL) {
         values = json_array();
-        json_object_setn_new(fields, field->name.base, field->name.len, values);
+        if (json_object_setn_new(fields, field->name.base, field->name.len, values) != 0)
+            return; /* and the array is gone */
     }
     json_array_append_new(values, sl_json_text(field->value));
 }
@@ -106,10 +108,11 @@ static bool are_fields_kept(const struct sl_stored *stored, size_t count)
 static json_t *stored_json(struct sl_request *request, const struct sl_stored *stored, size_t count,
                            const struct sl_meta_field *fields, size_t field_count)
 {
+    struct sl_digest_wish wish = sl_digest_wish_of(request);
     json_t *json = json_object(), *files = json_array();
     json_object_set_new(json, "success", json_true());
     for (size_t i = 0; i < count; i++) {
-        json_t *file = file_json(request, &stored[i]);
+        json_t *file = file_json(request, &wish, &stored[i]);
         if (i == 0)
             json_object_update(json, file); /* the top level mirrors the first file */
         if (stored[i].field.len > 0)

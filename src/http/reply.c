@@ -180,16 +180,29 @@ void sl_reply_problem(struct sl_request *request, sl_err err, const char *detail
 
 /* ---- what is wanted ---- */
 
-bool sl_request_accepts(const struct sl_request *request, const char *type)
+/* ";q=0", ";q=0.000": named in order not to be sent (RFC 9110 section 12.4.2). */
+static bool is_refused(struct sl_bytes parameters)
 {
-    struct sl_bytes accept = sl_request_header(request, "accept"), wanted = sl_bytes_of(type);
+    const char *q = parameters.len == 0 ? NULL : memmem(parameters.base, parameters.len, "q=", 2);
+    if (q == NULL)
+        return false;
+    for (const char *at = q + 2; at < parameters.base + parameters.len; at++)
+        if (*at != '0' && *at != '.')
+            return *at == ' ' || *at == '\t' || *at == ';';
+    return true;
+}
+
+bool sl_request_accepts(struct sl_request *request, const char *type)
+{
+    struct sl_bytes accept = sl_request_header_list(request, "accept"), wanted = sl_bytes_of(type);
     while (accept.len > 0) {
         const char *comma = memchr(accept.base, ',', accept.len);
         size_t len = comma == NULL ? accept.len : (size_t)(comma - accept.base);
         const char *semicolon = memchr(accept.base, ';', len);
         size_t type_len = semicolon == NULL ? len : (size_t)(semicolon - accept.base);
+        struct sl_bytes parameters = {accept.base + type_len, len - type_len};
         if (sl_bytes_equal_nocase(sl_bytes_trim((struct sl_bytes){accept.base, type_len}), wanted))
-            return true;
+            return !is_refused(parameters);
         size_t used = comma == NULL ? accept.len : len + 1;
         accept.base += used;
         accept.len -= used;

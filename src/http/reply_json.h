@@ -9,8 +9,10 @@
 /* A string; what is not UTF-8 is told as such. Yours. */
 json_t *sl_json_text(struct sl_bytes text);
 
-/* {"sha-256": base64, ...}: those the request wants told. Yours. */
-json_t *sl_json_digests(struct sl_request *request, const struct sl_digests *digests);
+struct sl_digest_wish;
+
+/* {"sha-256": base64, ...}: those that are wanted. Yours. */
+json_t *sl_json_digests(const struct sl_digest_wish *wish, const struct sl_digests *digests);
 
 /* Adds a text field to {"name": ["value", ...], ...}; one whose name is not UTF-8 is left out. */
 void sl_json_add_field(json_t *fields, const struct sl_meta_field *field);

@@ -119,6 +119,20 @@ void sl_request_abort(struct sl_request *request, sl_err why)
         sink->ops->abort(sink, why);
 }
 
+void sl_request_cut(struct sl_request *request)
+{
+    request->err = SL_CLIENT_GONE;
+    request->body_ops->cut(request);
+}
+
+void sl_request_sent(struct sl_request *request)
+{
+    void (*on_sent)(void *ctx) = request->on_sent;
+    request->on_sent = NULL;
+    if (on_sent != NULL)
+        on_sent(request->on_sent_ctx);
+}
+
 /* ---- beginning and end ---- */
 
 static bool is_id_byte(char c)
@@ -156,6 +170,7 @@ void sl_request_begin(struct sl_request *request, struct sl_http *http, const ch
     request->sink = NULL;
     request->body_received = 0;
     request->err = SL_OK;
+    request->on_sent = NULL;
     request->is_response_started = false;
     request->resume_entry = (h2o_timeout_entry_t){0};
     h2o_iovec_t target = request->h2o.input.path;

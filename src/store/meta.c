@@ -225,6 +225,13 @@ sl_err sl_meta_decode(struct sl_bytes encoded, struct sl_meta *meta_out)
     return SL_OK;
 }
 
+size_t sl_meta_len_without_fields(const char *encoded, size_t len)
+{
+    struct sl_meta meta;
+    bool is_ours = sl_meta_decode((struct sl_bytes){encoded, len}, &meta) == SL_OK;
+    return is_ours ? len - meta.field_records.len : len;
+}
+
 bool sl_meta_next_field(struct sl_meta *meta, struct sl_meta_field *field_out)
 {
     struct sl_bytes value;

@@ -193,13 +193,12 @@ static sl_err judge(const struct sl_session *session, sl_err looked)
     if (session->plan.conditions != NULL &&
         sl_conditions_check(session->plan.conditions, &now, false, sl_clock_wall_ns() / SL_SEC) != SL_VERDICT_GO)
         return SL_PRECONDITION;
-    if (cause == SL_NOT_FOUND)
-        return SL_OK;
-    if (cause == SL_EXISTS || cause == SL_IS_A_DIRECTORY) {
-        bool is_replaced = is_file && conflict == SL_CONFLICT_OVERWRITE;
-        return is_replaced || conflict == SL_CONFLICT_RENAME ? SL_OK : cause;
-    }
-    return cause;
+    if (cause == SL_NOT_A_DIRECTORY || cause == SL_NAME_TOO_LONG)
+        return cause; /* no rule helps */
+    if (cause != SL_EXISTS && cause != SL_IS_A_DIRECTORY)
+        return SL_OK; /* nothing is in the way, or what only the naming can tell */
+    bool is_replaced = is_file && conflict == SL_CONFLICT_OVERWRITE;
+    return is_replaced || conflict == SL_CONFLICT_RENAME ? SL_OK : cause;
 }
 
 static void look_is_over(struct sl_session *session)
@@ -400,7 +399,7 @@ static void on_committed(struct sl_store_object *object, sl_err err, void *ctx)
     if (err == SL_OK) { /* also if the owner wished to leave meanwhile: the name is there */
         session->has_file = false;
         session->has_replaced = object->has_replaced;
-        session->has_kept_fields &= object->has_kept_meta;
+        session->has_kept_fields &= object->has_kept_meta && object->has_kept_fields;
         if (object->created_ns != 0)
             session->created_ns = object->created_ns;
         session_end(session, SL_SESSION_DONE);

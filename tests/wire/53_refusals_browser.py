@@ -6,9 +6,12 @@ import unittest
 import webdriver
 from refusals import SIZES, Servers
 
+INPUT = "const i = document.createElement('input'); i.type = 'file'; i.id = 'chosen'; document.body.append(i);"
 SEND = """
 const [method, target, headers, size, way] = arguments;
-const body = window.body ??= new Blob([new Uint8Array(size)]);
+const body = size > 1 << 20 ? document.getElementById('chosen').files[0] : new Blob([new Uint8Array(size)]);
+if (body.size !== size)
+  return [0, 'a body of another size'];
 if (way === 'fetch')
   return fetch(target, { method, headers, body }).then(
     answer => answer.text().then(text => [answer.status, text]), error => [0, String(error)]);
@@ -27,15 +30,21 @@ return new Promise(resolve => {
 @unittest.skipUnless(webdriver.is_there(), "chromium or chromium-driver is not installed")
 class Chromium(Servers, unittest.TestCase):
     def send_all(self, way, size):
+        """What is small is a Blob made in the page; what is large is a chosen file."""
+        file = self.folder / "body"
+        with open(file, "wb") as sparse:
+            sparse.truncate(size)
         with webdriver.Browser() as browser:
             page = None
             for server, code, status, method, target, headers in self.rows():
                 if page is not server:
                     page = server
                     browser.open(server.url + "/")
+                    browser.script(INPUT)
+                    browser.choose("#chosen", file)
                 with self.subTest(code, way=way, size=size):
                     told, text = browser.script(SEND, method, target, headers, size, way)
-                    self.assertEqual(told, status, text)
+                    self.assertEqual(told, status, (text, *browser.console()[-1:]))
                     self.assert_told(json.loads(text), code, status)
         self.assert_untouched()
 

@@ -59,6 +59,8 @@ struct sl_disk_entry {
     char text[]; /* the name, with a '/' behind it, counted, if it is a folder; then the value of the attribute */
 };
 
+#define SL_DISK_NAME_BYTES_MAX 255 /* longer ones, which some file systems have, are not listed */
+
 /* The room that the largest entry takes. */
 #define SL_DISK_ENTRY_BYTES_MAX(value_max) ((sizeof(struct sl_disk_entry) + 256 + (value_max) + 7) / 8 * 8)
 
@@ -68,9 +70,11 @@ struct sl_disk_list {
     const char *after;     /* only names behind this one; "" for all */
     const char *attribute; /* whose value comes along, as far as it is there and at most `value_max` bytes; or NULL */
     size_t value_max;
-    char *out;     /* aligned to 8 */
-    size_t room;   /* at least that of the largest entry */
-    bool has_more; /* for on_done: there are names that did not fit */
+    char *out;   /* aligned to 8 */
+    size_t room; /* at least that of the largest entry */
+    /* for on_done */
+    bool has_more;                         /* there are names that did not fit */
+    char last[SL_DISK_NAME_BYTES_MAX + 2]; /* the last name looked at, told or left out: go on behind it */
 };
 
 struct sl_disk_op {
@@ -237,9 +241,11 @@ void sl_disk_stat(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const
 
 /* Lists the regular files and folders in the directory itself, the first of them in the order of their bytes (a
  * folder's name ends in '/'), as many as fit into list->out as struct sl_disk_entry; result: their bytes. Other kinds
- * of entries, and what vanishes meanwhile, are left out, so that there may be more even if none came. Memory: bounded
- * by `room`, not by the directory, which is read once a call. list and all it points to: lent until on_done. A helper
- * thread does it. */
+ * of entries, and what vanishes meanwhile, are left out, so that there may be more even if none came. What is wrong
+ * with a single file fails nothing: it is told without the value of its attribute, or left out if not even its inode
+ * can be read; so a directory whose names may not be looked up is empty. Memory: bounded by `room`, not by the
+ * directory, which is read once a call. list and all it points to: lent until on_done.
+ * It is long work for a thread: one is done at a time, the others wait, so that they keep none from what is short. */
 void sl_disk_list(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, struct sl_disk_list *list,
                   sl_disk_cb on_done, void *ctx);
 

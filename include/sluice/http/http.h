@@ -26,7 +26,9 @@ struct sl_http {
     unsigned connection_count;
     size_t text_bytes;            /* of forms' text fields */
     unsigned download_slabs;      /* held by downloads, which must leave buffers for uploads */
+    unsigned download_smalls;     /* likewise, of small ones */
     struct sl_link download_line; /* downloads that wait for one */
+    struct sl_link senders;       /* those that send from one, the oldest first */
     bool is_draining;
     uint64_t id_state; /* of the request ids we make */
     void (*on_connection_closed)(void *ctx);
@@ -39,6 +41,9 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
 
 /* No connection may be left. */
 void sl_http_destroy(struct sl_http *http);
+
+/* Once a second. */
+void sl_http_tick(struct sl_http *http);
 
 /* Serves a connection. socket: taken. */
 void sl_http_accept(struct sl_http *http, h2o_socket_t *socket);

@@ -43,8 +43,8 @@ struct sl_bytes sl_reply_page_url(struct sl_request *request, const char *page);
 /* The reason phrase of a status; static. */
 const char *sl_reply_reason(int status);
 
-/* Which of two types does the Accept header want? true: `type` is named in it. A header that is missing or says only
- * wildcards names nothing. */
-bool sl_request_accepts(const struct sl_request *request, const char *type);
+/* Which of two types does the Accept header want? true: `type` is named in it, and not with q=0. A header that is
+ * missing or says only wildcards names nothing. */
+bool sl_request_accepts(struct sl_request *request, const char *type);
 
 #endif

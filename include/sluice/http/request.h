@@ -41,6 +41,7 @@ struct sl_sink {
 struct sl_body_ops {
     void (*start)(struct sl_request *request);
     void (*resume)(struct sl_request *request);
+    void (*cut)(struct sl_request *request);
 };
 
 struct sl_request {
@@ -57,6 +58,9 @@ struct sl_request {
     struct sl_bytes id;          /* the client's X-Request-Id or one of ours; in the pool */
     bool has_own_id;             /* it is the client's */
     struct sl_bytes peer;
+    void (*on_sent)(
+        void *ctx); /* for the handler that set it: the last byte of the answer is out; NULL: nobody asks */
+    void *on_sent_ctx;
     sl_err err; /* the problem it was answered with, for the log */
     bool is_body_complete, is_response_started;
     bool is_head; /* HEAD: no body in the answer */
@@ -97,6 +101,10 @@ void sl_body_resume(struct sl_request *request);
  * body is over. */
 void sl_body_discard(struct sl_request *request);
 
+/* Breaks off an answer that its reader does not take; never from inside a callback of this request. The request is gone
+ * when it returns, or soon. */
+void sl_request_cut(struct sl_request *request);
+
 /* ---- for the protocols ---- */
 
 /* Splits the target, takes or makes the request id, clears what belongs to one request. Headers must be set. */
@@ -104,6 +112,9 @@ void sl_request_begin(struct sl_request *request, struct sl_http *http, const ch
 
 /* Tells the sink, if one still waits, that the request is gone. */
 void sl_request_abort(struct sl_request *request, sl_err why);
+
+/* Tells the handler, if it asked, that the answer is out. */
+void sl_request_sent(struct sl_request *request);
 
 /* One line for the access log. Before h2o_dispose_request. */
 void sl_request_log(const struct sl_request *request, uint64_t now_ns);

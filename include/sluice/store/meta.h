@@ -38,6 +38,9 @@ struct sl_meta {
  * and *has_fields_out tells. Names above 1023, types above 255, ids above 128 bytes are the caller's bug. */
 size_t sl_meta_encode(const struct sl_meta *meta, char out[SL_META_BYTES_MAX], bool *has_fields_out);
 
+/* How many bytes of an encoded form come before its text fields: cut there, it is one without them. */
+size_t sl_meta_len_without_fields(const char *encoded, size_t len);
+
 /* Sets the times of an encoded form. */
 void sl_meta_set_times(char *encoded, size_t len, uint64_t begun_ns, uint64_t created_ns);
 

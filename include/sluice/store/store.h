@@ -109,15 +109,17 @@ struct sl_store_object {
     bool has_replaced;        /* an older object of this name is gone */
     char etag[SL_ETAG_BYTES]; /* after SL_OK: of this object. After SL_EXISTS, SL_PRECONDITION: of the one that has
                                  the name, "" if that is not known */
-    uint64_t created_ns;      /* wall clock, as its metadata says it */
+    uint64_t created_ns;      /* wall clock; its metadata says a later time where the file's own clock is ahead */
     bool has_kept_meta;       /* the file system took the metadata */
+    bool has_kept_fields;     /* and the text fields in it, if there are any, with it */
     int sys_errno;            /* of the last failure, for the log */
     /* the store's */
     struct sl_store *store;
     sl_store_cb on_done;
     void *ctx;
     struct sl_disk_op op, grow_op;
-    uint64_t begun_ns; /* wall clock, and a little earlier: the file's own clock ticks */
+    uint64_t begun_ns;     /* wall clock, and a little earlier: the file's own clock ticks */
+    uint64_t clock_gap_ns; /* between wall and steady clock as it was begun: a change tells of a clock that was set */
     int fd;
     bool is_bulk, is_grow_running;
     bool is_named;   /* `temp` is there and to be removed */
@@ -134,6 +136,10 @@ struct sl_store_object {
     struct sl_store_reader *holder; /* what has the name now, where that matters; ours, and closed already */
     unsigned looks;                 /* at the holder */
     void (*on_holder)(struct sl_store_object *object, sl_err err);
+    size_t meta_len; /* of the encoded form, as much as is to be kept */
+    bool has_look;   /* `look` tells of the object itself */
+    uint64_t inode;  /* its own, once something is to be undone */
+    uint32_t major, minor;
     size_t stem_len;         /* where the number of a renamed file goes */
     unsigned number, digits; /* the number, and how many bytes "-number" takes */
     union {                  /* never needed together */
@@ -172,7 +178,7 @@ void sl_store_set_bulk(struct sl_store_object *object, bool is_bulk);
  * path, terms: lent until on_done; with RENAME path holds the name that was free. SL_EXISTS, SL_PRECONDITION,
  * SL_NOT_A_DIRECTORY, SL_IS_A_DIRECTORY and storage errors: there is no such name (of this object), and the object is
  * still to be aborted. No write may be in flight. After SL_OK the object is idle.
- * Where the file system keeps no attributes, the metadata is dropped. */
+ * Where the file system keeps no attributes, or not as long a one, the metadata or its text fields are dropped. */
 void sl_store_commit(struct sl_store_object *object, struct sl_path *path, uint64_t size,
                      const struct sl_store_terms *terms, sl_store_cb on_done, void *ctx);
 
@@ -191,9 +197,8 @@ struct sl_store_reader {
     uint64_t modified_ns;
     uint64_t inode;
     char etag[SL_ETAG_BYTES];
-    struct sl_meta
-        meta; /* what is known; its digests only if they are of the bytes as they are now. Its spans live as
-                            long as the reader, which must not move */
+    struct sl_meta meta; /* what is known; its digests only if they are of the bytes as they are now. Its spans live
+                            until it is closed */
     /* the store's */
     struct sl_store *store;
     sl_store_reader_cb on_done;
@@ -205,7 +210,7 @@ struct sl_store_reader {
     size_t bytes_read;
     uint64_t prefetched; /* asked for so far: the end of it */
     bool is_large, is_close_wanted;
-    char meta_bytes[SL_META_BYTES_MAX];
+    char *meta_bytes; /* while open; most readers are only to see that there is nothing */
 };
 
 /* Opens the finished object of this name. path: lent until on_done. reader: need not be zeroed. SL_NOT_FOUND also for
@@ -283,7 +288,7 @@ struct sl_store_listing {
     struct sl_store_place at, here; /* what was told, or passed over, last; and where the batch was made up to */
     char *room; /* lent by the caller. The batch, and at the end the rest of folders to go on with */
     size_t room_len, used, rest, next;
-    unsigned files; /* in the batch */
+    unsigned files, reads; /* in the batch, and of directories for it */
     size_t listed;
     int dir_fd;
     unsigned step;
@@ -297,8 +302,9 @@ SL_MUST_CHECK sl_err sl_store_listing_init(struct sl_store_listing *listing, str
 
 #define SL_STORE_LIST_BYTES_MIN 8192
 
-/* Gets the next batch. room: lent until the batch was walked; aligned to 8. SL_OK: walk it; it may be empty only if
- * listing->is_end. Names that no URL can say are left out. */
+/* Gets the next batch. room: lent until the batch was walked; aligned to 8. SL_OK: walk it. It is empty at the
+ * end (listing->is_end), and where many directories were gone over and no file was found: a place to stop, or to go on
+ * by fetching the next. Names that no URL can say are left out. */
 void sl_store_list(struct sl_store_listing *listing, char *room, size_t len, sl_store_listing_cb on_done, void *ctx);
 
 /* The next name of the batch; false: fetch another, or is_end. The walk may stop anywhere: the next sl_store_list

@@ -84,7 +84,10 @@ static void on_last_written(void *owner, sl_err err)
 {
     struct sl_h1 *conn = owner;
     sl_h1_set_timer(conn, NULL, NULL);
-    if (err != SL_OK)
+    sl_request_sent(&conn->request);
+    if (conn->is_broken_off) /* an ordinary end could pass for the end of the answer */
+        sl_transport_reset_on_close(conn->transport);
+    if (err != SL_OK || conn->is_broken_off)
         sl_h1_close(conn, err);
     else
         sl_h1_after_answer(conn);
@@ -99,11 +102,12 @@ static void write_pieces(struct sl_h1 *conn, const h2o_iovec_t *pieces, size_t c
 static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size_t count, h2o_send_state_t state)
 {
     struct sl_h1 *conn = (struct sl_h1 *)h2o->conn;
-    h2o_iovec_t *pieces = h2o_mem_alloc_pool(&h2o->pool, sizeof *pieces * (count + 1));
+    h2o_iovec_t *pieces = conn->pieces; /* not of the pool: it would grow with every piece of a long answer */
     size_t used = 0;
     (void)self;
-    if (state == H2O_SEND_STATE_ERROR)
-        h2o->http1_is_persistent = 0;
+    if (count + 1 > SL_H1_PIECES)
+        pieces = h2o_mem_alloc_pool(&h2o->pool, sizeof *pieces * (count + 1));
+    conn->is_broken_off = state == H2O_SEND_STATE_ERROR;
     if (!conn->is_head_sent) {
         conn->is_head_sent = true;
         conn->request.is_response_started = true;
@@ -135,7 +139,7 @@ void sl_h1_init_answer(struct sl_h1 *conn)
 {
     conn->final = (h2o_ostream_t){.do_send = on_send};
     conn->request.h2o._ostr_top = &conn->final;
-    conn->is_head_sent = false;
+    conn->is_head_sent = conn->is_broken_off = false;
     conn->held.is_set = false;
 }
 

@@ -176,7 +176,14 @@ static void resume(struct sl_request *request)
         pump(conn);
 }
 
-const struct sl_body_ops sl_h1_body_ops = {.start = start, .resume = resume};
+static void cut(struct sl_request *request)
+{
+    struct sl_h1 *conn = (struct sl_h1 *)request->h2o.conn;
+    sl_transport_reset_on_close(conn->transport); /* what it did not read need not wait in the kernel */
+    sl_h1_close(conn, SL_CLIENT_GONE);
+}
+
+const struct sl_body_ops sl_h1_body_ops = {.start = start, .resume = resume, .cut = cut};
 
 /* ---- dropping what nobody wants ---- */
 

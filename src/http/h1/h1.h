@@ -17,6 +17,8 @@
 
 #define SL_H1_SPARE_BYTES (SL_H1_HEAD_BYTES_MAX) /* bytes read beyond what was wanted */
 
+#define SL_H1_PIECES 8 /* of an answer at a time: mostly a head, a chunk's frame and what is in it */
+
 enum sl_h1_phase { SL_H1_HEAD, SL_H1_BODY, SL_H1_ANSWER, SL_H1_DRAIN, SL_H1_LINGER };
 
 struct sl_h1 {
@@ -39,7 +41,8 @@ struct sl_h1 {
     uint64_t dropped;                     /* LINGER */
 
     h2o_ostream_t final;
-    bool is_continue_inflight, is_head_sent;
+    h2o_iovec_t pieces[SL_H1_PIECES]; /* being written */
+    bool is_continue_inflight, is_head_sent, is_broken_off;
     struct { /* an answer that is ready while "100 Continue" is still being written */
         h2o_iovec_t *pieces;
         size_t count;

@@ -17,6 +17,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define SLOW_NS (1 * SL_SEC) /* a piece that takes longer */
+
 _Static_assert(SL_BYTERANGES_BOUNDARY_BYTES == SL_UPLOAD_ID_BYTES, "an id is what parts the ranges");
 
 struct download {
@@ -41,6 +43,7 @@ struct download {
     bool is_busy;   /* the reader is: being opened, read from, closed */
     bool is_filled; /* `back` waits to be sent */
     bool is_sending, has_answer;
+    bool is_slow; /* its reader is: it gets small pieces, that it does not keep large buffers */
 };
 
 /* ---- the end ---- */
@@ -188,6 +191,12 @@ static h2o_iovec_t part_text(struct download *download, size_t index)
     return h2o_iovec_init(text.base, text.len);
 }
 
+static void on_sent(void *ctx)
+{
+    struct download *download = ctx;
+    sl_turn_end(download->front);
+}
+
 static void send_piece(struct download *download)
 {
     h2o_iovec_t pieces[3];
@@ -214,10 +223,15 @@ static void send_piece(struct download *download)
     download->back = download->front;
     download->front = sent;
     download->is_sending = true;
+    sl_turn_send(sent, download->request);
+    if (is_last) { /* h2o keeps the request until its client lets go of it */
+        download->request->on_sent = on_sent;
+        download->request->on_sent_ctx = download;
+    }
     h2o_send(&download->request->h2o, pieces, count, is_last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
     if (is_last)
         close_file(download); /* what is left lies in the buffer: a slow reader need not hold a descriptor */
-    else if (sl_turn_try(download->back, download->http))
+    else if (!download->is_slow && sl_turn_try(download->back, download->http))
         read_on(download);
 }
 
@@ -259,7 +273,8 @@ static void on_turn(struct sl_turn *turn, void *ctx)
 static void wait_for_turn(struct download *download)
 {
     uint64_t left = download->ranges[download->part].len - download->at;
-    sl_turn_take(download->back, download->http, left > sl_slab_class_bytes(SL_SLAB_SMALL), on_turn, download);
+    bool is_large = left > sl_slab_class_bytes(SL_SLAB_SMALL) && !download->is_slow;
+    sl_turn_take(download->back, download->http, is_large, on_turn, download);
 }
 
 static void on_proceed(h2o_generator_t *generator, h2o_req_t *h2o)
@@ -267,6 +282,7 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *h2o)
     struct download *download = (struct download *)generator;
     (void)h2o;
     download->is_sending = false;
+    download->is_slow = sl_clock_now_ns() - download->front->since_ns > SLOW_NS;
     sl_turn_end(download->front);
     if (download->is_filled)
         send_piece(download);

@@ -192,6 +192,8 @@ static sl_err begin_part(struct form *form)
     const struct sl_part *part = &form->multipart.part;
     if (!part->disposition.has_filename) {
         form->part = PART_FIELD;
+        if (part->kept_count > 0) /* digests are made of files */
+            return SL_DIGEST_UNSUPPORTED;
         return sl_fields_begin(form->fields, (struct sl_bytes){part->disposition.name, part->disposition.name_len});
     }
     if (part->disposition.filename_len == 0) {

@@ -7,7 +7,8 @@
 
 #include <h2o.h>
 
-#define AMZ_PREFIX SL_BYTES("x-amz-checksum-")
+#define AMZ_PREFIX          SL_BYTES("x-amz-checksum-")
+#define AMZ_CONTENT_HEX_LEN 64
 
 /* The names of x-amz-checksum-* that are known to be used; of a part only named headers are kept. */
 const char *const sl_integrity_headers[] = {"content-digest",
@@ -20,6 +21,8 @@ const char *const sl_integrity_headers[] = {"content-digest",
                                             "x-amz-checksum-crc32c",
                                             "x-amz-checksum-crc32",
                                             "x-amz-checksum-crc64nvme",
+                                            "x-amz-content-sha256",
+                                            "digest",
                                             NULL};
 
 /* A digest of the right length: 64 bytes, and one more to see that it is too long. */
@@ -197,6 +200,52 @@ static sl_err parse_amz(const struct sl_header_line *line, struct sl_digests *pr
     return is_amz_word(rest) ? SL_OK : SL_DIGEST_UNSUPPORTED;
 }
 
+/* In hex, or a word that says that the digest comes otherwise or not at all ("UNSIGNED-PAYLOAD"). */
+static sl_err parse_amz_content(struct sl_bytes value, struct sl_digests *promised)
+{
+    value = sl_bytes_trim(value);
+    return value.len == AMZ_CONTENT_HEX_LEN ? promise_hex(promised, SL_HASH_SHA256, value) : SL_OK;
+}
+
+/* "SHA-256=base64, MD5=base64" (RFC 3230), which RFC 9530 has replaced and many still send. */
+static sl_err parse_old_digest(struct sl_bytes value, struct sl_digests *promised)
+{
+    bool is_known = false;
+    if (sl_bytes_trim(value).len == 0)
+        return SL_BAD_DIGEST;
+    while (value.len > 0) {
+        const char *comma = memchr(value.base, ',', value.len);
+        size_t len = comma == NULL ? value.len : (size_t)(comma - value.base);
+        struct sl_bytes one = sl_bytes_trim((struct sl_bytes){value.base, len});
+        const char *equals = one.len == 0 ? NULL : memchr(one.base, '=', one.len);
+        if (equals == NULL)
+            return SL_BAD_DIGEST;
+        size_t name_len = (size_t)(equals - one.base);
+        enum sl_hash_alg alg;
+        if (sl_hash_find((struct sl_bytes){one.base, name_len}, &alg)) {
+            struct sl_bytes text = {equals + 1, one.len - name_len - 1};
+            sl_err err = promise_base64(promised, alg, text);
+            if (err != SL_OK)
+                return err;
+            is_known = true;
+        }
+        size_t used = comma == NULL ? value.len : len + 1;
+        value = (struct sl_bytes){value.base + used, value.len - used};
+    }
+    return is_known ? SL_OK : SL_DIGEST_UNSUPPORTED;
+}
+
+static sl_err parse_line(const struct sl_header_line *line, struct sl_digests *promised)
+{
+    if (sl_bytes_equal(line->name, SL_BYTES("content-md5")))
+        return promise_base64(promised, SL_HASH_MD5, sl_bytes_trim(line->value));
+    if (sl_bytes_equal(line->name, SL_BYTES("x-amz-content-sha256")))
+        return parse_amz_content(line->value, promised);
+    if (sl_bytes_equal(line->name, SL_BYTES("digest")))
+        return parse_old_digest(line->value, promised);
+    return is_amz(line->name) ? parse_amz(line, promised) : SL_OK;
+}
+
 sl_err sl_integrity_parse(const struct sl_header_line *lines, size_t count, struct sl_digests *promised_out)
 {
     promised_out->set = 0;
@@ -205,12 +254,8 @@ sl_err sl_integrity_parse(const struct sl_header_line *lines, size_t count, stru
         err = parse_digest_field(lines, count, SL_BYTES("repr-digest"), promised_out);
     if (err == SL_OK)
         err = parse_file_hash(lines, count, promised_out);
-    for (size_t i = 0; i < count && err == SL_OK; i++) {
-        if (sl_bytes_equal(lines[i].name, SL_BYTES("content-md5")))
-            err = promise_base64(promised_out, SL_HASH_MD5, sl_bytes_trim(lines[i].value));
-        else if (is_amz(lines[i].name))
-            err = parse_amz(&lines[i], promised_out);
-    }
+    for (size_t i = 0; i < count && err == SL_OK; i++)
+        err = parse_line(&lines[i], promised_out);
     return err;
 }
 
@@ -219,9 +264,24 @@ sl_err sl_integrity_parse(const struct sl_header_line *lines, size_t count, stru
 static bool is_of_concern(struct sl_bytes name)
 {
     for (const char *const *known = sl_integrity_headers; *known != NULL; known++)
-        if (sl_bytes_equal(name, sl_bytes_of(*known)))
+        if (sl_bytes_equal_nocase(name, sl_bytes_of(*known)))
             return true;
     return is_amz(name);
+}
+
+/* A digest that is to follow the body: trailers are not looked at, so it would not be checked. */
+static bool is_told_in_trailer(struct sl_request *request)
+{
+    struct sl_bytes list = sl_request_header_list(request, "trailer");
+    while (list.len > 0) {
+        const char *comma = memchr(list.base, ',', list.len);
+        size_t len = comma == NULL ? list.len : (size_t)(comma - list.base);
+        if (is_of_concern(sl_bytes_trim((struct sl_bytes){list.base, len})))
+            return true;
+        size_t used = comma == NULL ? list.len : len + 1;
+        list = (struct sl_bytes){list.base + used, list.len - used};
+    }
+    return false;
 }
 
 static struct sl_bytes name_of(const h2o_header_t *header)
@@ -234,6 +294,9 @@ sl_err sl_integrity_of_request(struct sl_request *request, struct sl_digests *pr
     const h2o_headers_t *headers = &request->h2o.headers;
     struct sl_header_line *lines = NULL;
     size_t count = 0;
+    promised_out->set = 0;
+    if (is_told_in_trailer(request))
+        return SL_DIGEST_UNSUPPORTED;
     for (size_t i = 0; i < headers->size; i++) {
         const h2o_header_t *header = &headers->entries[i];
         if (!is_of_concern(name_of(header)))
@@ -250,9 +313,13 @@ bool sl_integrity_is_told(const struct sl_request *request)
     const h2o_headers_t *headers = &request->h2o.headers;
     for (size_t i = 0; i < headers->size; i++) {
         struct sl_bytes name = name_of(&headers->entries[i]);
+        if (!is_of_concern(name))
+            continue;
         bool is_word =
             is_amz(name) && is_amz_word((struct sl_bytes){name.base + AMZ_PREFIX.len, name.len - AMZ_PREFIX.len});
-        if (is_of_concern(name) && !is_word && !sl_bytes_equal(name, SL_BYTES("x-file-hash-function")))
+        bool is_amz_content = sl_bytes_equal(name, SL_BYTES("x-amz-content-sha256"));
+        is_word |= is_amz_content && headers->entries[i].value.len != AMZ_CONTENT_HEX_LEN;
+        if (!is_word && !sl_bytes_equal(name, SL_BYTES("x-file-hash-function")))
             return true;
     }
     return false;

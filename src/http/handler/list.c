@@ -20,9 +20,11 @@ struct list {
     struct sl_http *http;
     struct sl_store_listing listing;
     struct sl_turn turn;
-    uint64_t limit;      /* names still to be told */
-    struct sl_path last; /* the name told last */
-    char *rest;          /* text that the last piece had no room for */
+    struct sl_digest_wish wish;
+    struct sl_bytes base_url; /* in the request's pool */
+    uint64_t limit;           /* names still to be told */
+    struct sl_path last;      /* the name told last */
+    char *rest;               /* text that the last piece had no room for */
     size_t rest_len, rest_at;
     size_t len; /* of the piece being made */
     bool has_told, is_over, is_busy, has_answer;
@@ -52,6 +54,7 @@ static void refuse(struct list *list, sl_err err)
     if (list->has_answer) { /* half a list must not look like a whole one */
         h2o_iovec_t nothing = {0};
         request->err = err;
+        sl_turn_end(&list->turn);
         h2o_send(&request->h2o, &nothing, 0, H2O_SEND_STATE_ERROR);
         return;
     }
@@ -63,6 +66,11 @@ static void refuse(struct list *list, sl_err err)
 
 static void on_proceed(h2o_generator_t *generator, h2o_req_t *h2o);
 
+static bool is_last_piece(const struct list *list)
+{
+    return list->is_over && list->rest == NULL;
+}
+
 /* The length is told where it is known: when all fits into the first piece. */
 static void begin_answer(struct list *list)
 {
@@ -70,7 +78,7 @@ static void begin_answer(struct list *list)
     sl_body_discard(list->request);
     h2o->res.status = 200;
     h2o->res.reason = sl_reply_reason(200);
-    h2o->res.content_length = list->is_over ? list->len : SIZE_MAX;
+    h2o->res.content_length = is_last_piece(list) ? list->len : SIZE_MAX;
     sl_reply_header(list->request, "content-type", SL_BYTES("application/json"));
     sl_reply_header(list->request, "x-content-type-options", SL_BYTES("nosniff"));
     sl_reply_header(list->request, "cache-control", SL_BYTES("no-cache"));
@@ -90,12 +98,23 @@ static void answer_head(struct list *list)
     h2o_send(&list->request->h2o, &nothing, 0, H2O_SEND_STATE_FINAL);
 }
 
+static void on_sent(void *ctx)
+{
+    struct list *list = ctx;
+    sl_turn_end(&list->turn);
+}
+
 static void send_piece(struct list *list)
 {
     if (!list->has_answer)
         begin_answer(list);
     h2o_iovec_t piece = {list->turn.slab->base, list->len};
-    bool is_last = list->is_over && list->rest == NULL;
+    bool is_last = is_last_piece(list);
+    sl_turn_send(&list->turn, list->request);
+    if (is_last) { /* h2o keeps the request until its client lets go of it */
+        list->request->on_sent = on_sent;
+        list->request->on_sent_ctx = list;
+    }
     h2o_send(&list->request->h2o, &piece, 1, is_last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
 }
 
@@ -165,6 +184,22 @@ static void set_extras(json_t *json, struct sl_meta *meta)
     json_decref(fields);
 }
 
+/* Not in the request's pool, which would keep a thousand of them. */
+static json_t *url_json(struct list *list, struct sl_bytes path)
+{
+    char *room = malloc(list->base_url.len + 3 * path.len + 1);
+    if (room == NULL)
+        abort();
+    struct sl_text text;
+    sl_text_init(&text, room, list->base_url.len + 3 * path.len + 1);
+    sl_text_put(&text, list->base_url);
+    sl_path_encode(&text, path);
+    assert(!text.full);
+    json_t *json = sl_json_text((struct sl_bytes){text.base, text.len});
+    free(room);
+    return json;
+}
+
 static void put_entry(struct list *list, struct sl_store_entry *entry)
 {
     struct sl_request *request = list->request;
@@ -172,12 +207,12 @@ static void put_entry(struct list *list, struct sl_store_entry *entry)
     struct sl_bytes name = entry->meta.name.len > 0 ? entry->meta.name : path;
     json_t *json = json_object();
     json_object_set_new(json, "name", sl_json_text(path));
-    json_object_set_new(json, "url", sl_json_text(sl_reply_url(request, entry->path)));
+    json_object_set_new(json, "url", url_json(list, path));
     json_object_set_new(json, "size", json_integer((json_int_t)entry->size));
     set_time(json, "modified", entry->modified_ns);
     json_object_set_new(json, "etag", sl_json_text((struct sl_bytes){etag.base + 1, etag.len - 2}));
     json_object_set_new(json, "type", sl_json_text(sl_media_type_of(request, entry->meta.type, name)));
-    json_object_set_new(json, "digest", sl_json_digests(request, &entry->meta.digests));
+    json_object_set_new(json, "digest", sl_json_digests(&list->wish, &entry->meta.digests));
     set_extras(json, &entry->meta);
     char *text = json_dumps(json, JSON_COMPACT), *item;
     json_decref(json);
@@ -335,6 +370,9 @@ void sl_handle_list(struct sl_request *request)
         sl_reply_problem(request, err, "prefix and after are names, limit is 1 to 1000; each at most once.");
         return;
     }
+    static const struct sl_path nothing;
+    list->base_url = sl_reply_url(request, &nothing);
+    list->wish = sl_digest_wish_of(request);
     sl_body_attach(request, &list->sink);
     if (request->is_head)
         answer_head(list);

@@ -81,31 +81,39 @@ struct sl_bytes sl_representation_type(struct sl_request *request, const struct 
 
 /* ---- digests ---- */
 
-sl_hash_set sl_wanted_digests(struct sl_request *request, const struct sl_digests *digests)
+struct sl_digest_wish sl_digest_wish_of(struct sl_request *request)
 {
+    static const struct sl_digest_wish any = {.is_any = true};
     struct sl_bytes field = sl_request_header_list(request, "want-repr-digest"), key;
+    struct sl_digest_wish wish = {.is_any = false};
     struct sl_sf_dictionary wanted;
     struct sl_sf_item item;
-    int64_t preference[SL_HASH_ALGS], best = 0;
-    sl_hash_set chosen = 0;
     if (field.base == NULL || sl_sf_dictionary(field, &wanted) != SL_OK)
-        return digests->set;
-    for (enum sl_hash_alg alg = 0; alg < SL_HASH_ALGS; alg++)
-        preference[alg] = -1; /* not named */
+        return any;
+    memset(wish.preference, -1, sizeof wish.preference);
     while (sl_sf_next(&wanted, &key, &item)) {
         enum sl_hash_alg alg;
         if (item.kind != SL_SF_INTEGER || item.integer < 0 || item.integer > 10)
-            return digests->set;
+            return any;
         if (sl_hash_find(key, &alg))
-            preference[alg] = item.integer; /* of a key that comes twice, the last counts */
+            wish.preference[alg] = (int8_t)item.integer; /* of a key that comes twice, the last counts */
     }
+    return wish;
+}
+
+sl_hash_set sl_wanted_digests(const struct sl_digest_wish *wish, const struct sl_digests *digests)
+{
+    sl_hash_set chosen = 0;
+    int8_t best = 0;
+    if (wish->is_any)
+        return digests->set;
     for (enum sl_hash_alg alg = 0; alg < SL_HASH_ALGS; alg++)
-        if ((digests->set & 1u << alg) != 0 && preference[alg] > best)
-            best = preference[alg];
+        if ((digests->set & 1u << alg) != 0 && wish->preference[alg] > best)
+            best = wish->preference[alg];
     if (best == 0)
         best = -1; /* nothing it likes is there: then what it has no opinion on */
     for (enum sl_hash_alg alg = 0; alg < SL_HASH_ALGS; alg++)
-        if (preference[alg] == best)
+        if (wish->preference[alg] == best)
             chosen |= 1u << alg;
     return chosen & digests->set;
 }
@@ -113,7 +121,8 @@ sl_hash_set sl_wanted_digests(struct sl_request *request, const struct sl_digest
 static void add_digests(struct sl_request *request, const struct sl_digests *digests)
 {
     char room[SL_HASH_ALGS * (16 + SL_BASE64_LEN(SL_HASH_BYTES_MAX))], encoded[SL_BASE64_LEN(SL_HASH_BYTES_MAX)];
-    sl_hash_set wanted = sl_wanted_digests(request, digests);
+    struct sl_digest_wish wish = sl_digest_wish_of(request);
+    sl_hash_set wanted = sl_wanted_digests(&wish, digests);
     struct sl_text text;
     sl_text_init(&text, room, sizeof room);
     for (enum sl_hash_alg alg = 0; alg < SL_HASH_ALGS; alg++) {

@@ -20,9 +20,16 @@ struct sl_bytes sl_representation_type(struct sl_request *request, const struct 
 void sl_representation_headers(struct sl_request *request, const struct sl_store_reader *reader,
                                const struct sl_path *path, int status, struct sl_bytes content_type);
 
+/* What Want-Repr-Digest says; read once a request, for it may be long and be asked of a thousand files. */
+struct sl_digest_wish {
+    bool is_any;                     /* not sent, or malformed */
+    int8_t preference[SL_HASH_ALGS]; /* 0 to 10, -1: not named */
+};
+struct sl_digest_wish sl_digest_wish_of(struct sl_request *request);
+
 /* Of the digests that are there, those the request wants told: by Want-Repr-Digest (RFC 9530 section 4), all without
  * one, or when it is malformed. With one: those it prefers most among what is there; if nothing it names is there,
  * whatever it does not refuse (0). */
-sl_hash_set sl_wanted_digests(struct sl_request *request, const struct sl_digests *digests);
+sl_hash_set sl_wanted_digests(const struct sl_digest_wish *wish, const struct sl_digests *digests);
 
 #endif

@@ -1,6 +1,10 @@
 #include "turn.h"
 
+#include "sluice/base/clock.h"
+
 #include <assert.h>
+
+#define PATIENCE_NS (5 * SL_SEC) /* with a reader, while others wait: 3 KB/s in a small buffer */
 
 /* Half of the pool, counted in the larger of the two buffers that one may get. */
 static unsigned places_max(const struct sl_http *http)
@@ -8,6 +12,14 @@ static unsigned places_max(const struct sl_http *http)
     unsigned regions;
     (void)sl_slab_pool_memory(http->intake->slabs, &regions);
     return regions * (unsigned)(SL_SLAB_REGION_BYTES / sl_slab_class_bytes(SL_SLAB_MEDIUM)) / 2;
+}
+
+/* An eighth of it, in small ones. */
+static unsigned smalls_max(const struct sl_http *http)
+{
+    unsigned regions;
+    (void)sl_slab_pool_memory(http->intake->slabs, &regions);
+    return regions * (unsigned)(SL_SLAB_REGION_BYTES / sl_slab_class_bytes(SL_SLAB_SMALL)) / 8;
 }
 
 static void on_slab(struct sl_slab_waiter *waiter, struct sl_slab *slab, void *ctx)
@@ -18,13 +30,23 @@ static void on_slab(struct sl_slab_waiter *waiter, struct sl_slab *slab, void *c
     turn->on_turn(turn, turn->ctx);
 }
 
+/* false: there is none. */
+static bool take_place(struct sl_turn *turn)
+{
+    struct sl_http *http = turn->http;
+    bool is_full = http->download_slabs >= places_max(http);
+    turn->has_small_place = (is_full || !turn->is_large) && http->download_smalls < smalls_max(http);
+    turn->has_place = !turn->has_small_place && !is_full;
+    http->download_smalls += turn->has_small_place;
+    http->download_slabs += turn->has_place;
+    return turn->has_place || turn->has_small_place;
+}
+
 /* There is a place; now for the buffer. */
-static void take_place(struct sl_turn *turn)
+static void take_slab(struct sl_turn *turn)
 {
     struct sl_slab_pool *slabs = turn->http->intake->slabs;
-    turn->http->download_slabs++;
-    turn->has_place = true;
-    if (turn->is_large)
+    if (turn->is_large && turn->has_place)
         turn->slab = sl_slab_try(slabs, SL_SLAB_MEDIUM);
     if (turn->slab != NULL)
         turn->on_turn(turn, turn->ctx);
@@ -34,13 +56,13 @@ static void take_place(struct sl_turn *turn)
 
 void sl_turn_take(struct sl_turn *turn, struct sl_http *http, bool is_large, sl_turn_cb on_turn, void *ctx)
 {
-    assert(!turn->has_place && turn->slab == NULL && !sl_link_is_linked(&turn->place));
+    assert(!turn->has_place && !turn->has_small_place && turn->slab == NULL && !sl_link_is_linked(&turn->place));
     turn->http = http;
     turn->is_large = is_large;
     turn->on_turn = on_turn;
     turn->ctx = ctx;
-    if (http->download_slabs < places_max(http))
-        take_place(turn);
+    if (take_place(turn))
+        take_slab(turn);
     else
         sl_list_append(&http->download_line, &turn->place);
 }
@@ -49,7 +71,7 @@ void sl_turn_take(struct sl_turn *turn, struct sl_http *http, bool is_large, sl_
  * that: whoever comes finds one of the others. */
 bool sl_turn_try(struct sl_turn *turn, struct sl_http *http)
 {
-    assert(!turn->has_place && turn->slab == NULL && !sl_link_is_linked(&turn->place));
+    assert(!turn->has_place && !turn->has_small_place && turn->slab == NULL && !sl_link_is_linked(&turn->place));
     if (http->download_slabs >= places_max(http) / 2)
         return false;
     turn->slab = sl_slab_try(http->intake->slabs, SL_SLAB_MEDIUM);
@@ -61,20 +83,52 @@ bool sl_turn_try(struct sl_turn *turn, struct sl_http *http)
     return true;
 }
 
+void sl_turn_send(struct sl_turn *turn, struct sl_request *request)
+{
+    assert(turn->slab != NULL && !sl_link_is_linked(&turn->sending));
+    turn->request = request;
+    turn->since_ns = sl_clock_now_ns();
+    sl_list_append(&turn->http->senders, &turn->sending);
+}
+
+static void serve_next(struct sl_http *http)
+{
+    struct sl_link *first = http->download_line.next;
+    if (first == &http->download_line)
+        return;
+    struct sl_turn *next = SL_CONTAINER_OF(first, struct sl_turn, place);
+    if (!take_place(next))
+        return;
+    sl_link_unlink(first);
+    take_slab(next);
+}
+
 void sl_turn_end(struct sl_turn *turn)
 {
+    struct sl_http *http = turn->http;
     sl_slab_cancel(&turn->waiter);
     sl_link_unlink(&turn->place);
+    sl_link_unlink(&turn->sending);
     if (turn->slab != NULL)
         sl_slab_release(turn->slab);
     turn->slab = NULL;
-    if (!turn->has_place)
+    if (!turn->has_place && !turn->has_small_place)
         return;
-    struct sl_http *http = turn->http;
-    turn->has_place = false;
-    assert(http->download_slabs > 0);
-    http->download_slabs--;
-    struct sl_link *next = sl_list_shift(&http->download_line);
-    if (next != NULL)
-        take_place(SL_CONTAINER_OF(next, struct sl_turn, place));
+    assert(http->download_slabs >= turn->has_place && http->download_smalls >= turn->has_small_place);
+    http->download_slabs -= turn->has_place;
+    http->download_smalls -= turn->has_small_place;
+    turn->has_place = turn->has_small_place = false;
+    serve_next(http);
+}
+
+void sl_turns_tick(struct sl_http *http)
+{
+    uint64_t now_ns = sl_clock_now_ns();
+    while (!sl_list_is_empty(&http->download_line) && !sl_list_is_empty(&http->senders)) {
+        struct sl_turn *oldest = SL_CONTAINER_OF(http->senders.next, struct sl_turn, sending);
+        if (now_ns - oldest->since_ns < PATIENCE_NS)
+            return;
+        sl_link_unlink(&oldest->sending);
+        sl_request_cut(oldest->request);
+    }
 }

@@ -4,7 +4,7 @@
  *
  * so that a name is absent or whole at any moment, and durable when the answer goes out. Overwriting links under a
  * temporary name first and renames over the old one. Where the outcome hangs on what has the name now, the look at
- * it and the change are one step, in a turn for the name. Loop thread. */
+ * it and the change are one step, in a turn for the name; so are they where a name is taken back. Loop thread. */
 #include "local.h"
 
 #include "sluice/base/clock.h"
@@ -14,18 +14,22 @@
 #include <stdio.h>
 
 #define RENAME_TRIES_MAX 1000
-#define LOOKS_MAX        8 /* at a name that somebody outside of this process makes and removes all the time */
+#define LOOKS_MAX        8            /* at a name that others make and remove all the time */
+#define CLOCK_LOOK_NS    (SL_MS / 10) /* from a look at one clock to one at the other */
 
 enum commit_step {
     COMMIT_TRUNCATE,
+    COMMIT_STAT_FIRST, /* where the file's time may not fit to our clock */
     COMMIT_DESCRIBE,
     COMMIT_STAT, /* the entity tag of a file without a digest is made of its numbers */
     COMMIT_SYNC,
     COMMIT_LINK,
     COMMIT_LINK_TEMP, /* overwrite: an unnamed file gets a name to be renamed from */
-    COMMIT_LOOK,      /* overwrite without conditions: is there an older one? Only for the answer */
+    COMMIT_LOOK,      /* overwrite without conditions: is there an older one? */
     COMMIT_REPLACE,
     COMMIT_DROP_TEMP, /* a named temporary file has its final name beside the old one */
+    COMMIT_UNDO_STAT, /* who are we, */
+    COMMIT_UNDO_LOOK, /* and is it still us who have the name? */
     COMMIT_UNDO,
     COMMIT_CLOSE_DIR,
     COMMIT_CLOSE_FILE,
@@ -95,28 +99,68 @@ static void commit_fail(struct sl_store_object *object, sl_err err, int sys_errn
 
 static void commit_sync(struct sl_store_object *object);
 
+static void commit_attach(struct sl_store_object *object, uint64_t begun_ns, uint64_t created_ns)
+{
+    sl_meta_set_times(object->terms->meta.base, object->meta_len, begun_ns, created_ns);
+    commit_run(object, COMMIT_DESCRIBE);
+}
+
+/* The clock was set back since the object was begun; what lies between two looks at the clocks is no change. */
+static bool is_clock_set_back(const struct sl_store_object *object)
+{
+    uint64_t gap_ns = object->created_ns - sl_clock_now_ns();
+    return object->clock_gap_ns > gap_ns && object->clock_gap_ns - gap_ns > CLOCK_LOOK_NS;
+}
+
 /* Now all its bytes were written, and whoever writes later is found out by the file's time. */
 static void commit_describe(struct sl_store_object *object)
 {
-    struct sl_room meta = object->terms->meta;
+    const struct sl_store_root *root = object->store->root;
     object->created_ns = sl_clock_wall_ns();
-    object->has_kept_meta = false;
-    if (meta.len > 0)
-        sl_meta_set_times(meta.base, meta.len, object->begun_ns, object->created_ns);
-    commit_run(object, meta.len > 0 && object->store->root->has_meta ? COMMIT_DESCRIBE : COMMIT_STAT);
+    object->has_kept_meta = object->has_kept_fields = object->has_look = false;
+    object->meta_len = object->terms->meta.len;
+    if (object->meta_len == 0 || !root->has_meta)
+        commit_run(object, COMMIT_STAT);
+    else if (root->has_coarse_times || is_clock_set_back(object))
+        commit_run(object, COMMIT_STAT_FIRST);
+    else
+        commit_attach(object, object->begun_ns, object->created_ns);
 }
 
-/* Attributes that this file system does not have, or not of this size, are done without. */
+/* The entity tag that is told now must be the one that is told later: the times that vouch for the digests take in
+ * that of the file, be it rounded or of another clock. */
+static void on_stat_first(struct sl_store_object *object)
+{
+    uint64_t modified_ns = sl_local_modified_ns(&object->look.stat);
+    object->has_look = true;
+    commit_attach(object, modified_ns < object->begun_ns ? modified_ns : object->begun_ns,
+                  modified_ns > object->created_ns ? modified_ns : object->created_ns);
+}
+
+static void on_stat(struct sl_store_object *object);
+
+/* Attributes that this file system does not have, or not of this size, are done without. ext4 says "no space" of those
+ * that are too long for a block: of a disk that is really full the next steps tell. */
 static void on_described(struct sl_store_object *object, const struct sl_disk_op *op)
 {
-    struct sl_bytes encoded = {object->terms->meta.base, object->terms->meta.len};
+    struct sl_room room = object->terms->meta;
     struct sl_meta meta;
+    bool is_too_long = op->err == SL_TOO_LARGE || op->err == SL_NO_SPACE;
+    size_t short_len = is_too_long ? sl_meta_len_without_fields(room.base, object->meta_len) : object->meta_len;
+    if (short_len < object->meta_len) {
+        object->meta_len = short_len;
+        commit_run(object, COMMIT_DESCRIBE);
+        return;
+    }
     object->has_kept_meta = op->err == SL_OK;
-    bool is_kept = op->err == SL_OK && sl_meta_decode(encoded, &meta) == SL_OK;
-    if (op->err != SL_OK && op->err != SL_UNSUPPORTED && op->err != SL_TOO_LARGE)
+    object->has_kept_fields = op->err == SL_OK && object->meta_len == room.len;
+    bool is_kept = op->err == SL_OK && sl_meta_decode((struct sl_bytes){room.base, object->meta_len}, &meta) == SL_OK;
+    if (op->err != SL_OK && op->err != SL_UNSUPPORTED && !is_too_long)
         commit_fail(object, op->err, op->sys_errno);
     else if (is_kept && sl_local_etag_of_digests(&meta.digests, object->etag))
         commit_sync(object);
+    else if (object->has_look)
+        on_stat(object);
     else
         commit_run(object, COMMIT_STAT);
 }
@@ -134,7 +178,8 @@ static void on_stat(struct sl_store_object *object)
 
 static void look_first(struct sl_name_turn *turn);
 
-/* Where nothing hangs on the name being there, the link alone decides, and nobody waits. */
+/* Where nothing hangs on the name being there, the link alone decides, and nobody waits. So a name that is not there
+ * may be made at any moment, turn or not. */
 static bool needs_turn(const struct sl_store_object *object)
 {
     const struct sl_conditions *conditions = object->terms->conditions;
@@ -167,6 +212,37 @@ static void commit_sync(struct sl_store_object *object)
         open_folder(object);
 }
 
+static void undo_in_turn(struct sl_name_turn *turn)
+{
+    commit_run(SL_CONTAINER_OF(turn, struct sl_store_object, turn), COMMIT_UNDO_STAT);
+}
+
+/* Without a turn the name may have been given to another since, who was told so and must not pay for it. */
+static void undo(struct sl_store_object *object)
+{
+    if (object->turn.store != NULL)
+        undo_in_turn(&object->turn);
+    else
+        sl_name_turn_take(object->store, &object->turn, object->path, undo_in_turn);
+}
+
+static void on_undo_stat(struct sl_store_object *object, const struct sl_disk_op *op)
+{
+    const struct statx *stat = &object->look.stat;
+    object->inode = stat->stx_ino;
+    object->major = stat->stx_dev_major;
+    object->minor = stat->stx_dev_minor;
+    commit_run(object, op->err == SL_OK ? COMMIT_UNDO_LOOK : COMMIT_CLOSE_DIR);
+}
+
+static void on_undo_look(struct sl_store_object *object, const struct sl_disk_op *op)
+{
+    const struct statx *stat = &object->look.stat;
+    bool is_ours = op->err == SL_OK && stat->stx_ino == object->inode && stat->stx_dev_major == object->major &&
+                   stat->stx_dev_minor == object->minor;
+    commit_run(object, is_ours ? COMMIT_UNDO : COMMIT_CLOSE_DIR);
+}
+
 static void on_folder_synced(struct sl_dirsync_waiter *waiter, sl_err err)
 {
     struct sl_store_object *object = SL_CONTAINER_OF(waiter, struct sl_store_object, dirsync);
@@ -175,12 +251,14 @@ static void on_folder_synced(struct sl_dirsync_waiter *waiter, sl_err err)
         object->sys_errno = waiter->sys_errno;
     /* The folder could not be synced: the new name may or may not survive, so it must not stay. Where it took the
      * place of an older file it does stay: that one is gone already, and either content is better than none. */
-    bool is_undone = err != SL_OK && !object->has_replaced;
-    commit_run(object, is_undone ? COMMIT_UNDO : COMMIT_CLOSE_DIR);
+    if (err != SL_OK && !object->has_replaced)
+        undo(object);
+    else
+        commit_run(object, COMMIT_CLOSE_DIR);
 }
 
 /* What has replaced another stays, so the next one may look at it while the folder is synced. What may yet be undone
- * keeps its turn: nobody is to replace it meanwhile and have that undone. */
+ * keeps its turn, if it has one: who comes next is not to look at what will be gone. */
 static void on_named(struct sl_store_object *object)
 {
     if (object->has_replaced)
@@ -258,13 +336,19 @@ static void on_holder_to_judge(struct sl_store_object *object, sl_err err)
     }
 }
 
+static void look_at_name(struct sl_store_object *object)
+{
+    if (has_conditions(object)) {
+        sl_holder_look(object, on_holder_to_judge);
+        return;
+    }
+    object->looks++;
+    commit_run(object, COMMIT_LOOK);
+}
+
 static void look_first(struct sl_name_turn *turn)
 {
-    struct sl_store_object *object = SL_CONTAINER_OF(turn, struct sl_store_object, turn);
-    if (has_conditions(object))
-        sl_holder_look(object, on_holder_to_judge);
-    else
-        commit_run(object, COMMIT_LOOK);
+    look_at_name(SL_CONTAINER_OF(turn, struct sl_store_object, turn));
 }
 
 static void on_looked(struct sl_store_object *object, const struct sl_disk_op *op)
@@ -279,13 +363,23 @@ static void on_looked(struct sl_store_object *object, const struct sl_disk_op *o
         commit_fail(object, is_folder ? SL_IS_A_DIRECTORY : SL_EXISTS, 0);
         return;
     }
-    replace(object);
+    if (object->has_replaced)
+        replace(object);
+    else
+        commit_run(object, COMMIT_LINK);
+}
+
+/* Somebody made the name since we looked. */
+static bool is_looked_at_again(const struct sl_store_object *object)
+{
+    bool has_looked = has_conditions(object) || object->terms->conflict == SL_CONFLICT_OVERWRITE;
+    return has_looked && object->number == 0 && object->looks < LOOKS_MAX;
 }
 
 static void on_linked(struct sl_store_object *object, const struct sl_disk_op *op)
 {
-    if (op->err == SL_EXISTS && object->number == 0 && has_conditions(object) && object->looks < LOOKS_MAX) {
-        sl_holder_look(object, on_holder_to_judge);
+    if (op->err == SL_EXISTS && is_looked_at_again(object)) {
+        look_at_name(object);
     } else if (op->err == SL_EXISTS) {
         on_name_taken(object, op->sys_errno);
     } else if (op->err != SL_OK) {
@@ -297,19 +391,13 @@ static void on_linked(struct sl_store_object *object, const struct sl_disk_op *o
     }
 }
 
-static void on_undone(struct sl_store_object *object)
-{
-    if (object->err == SL_OK)
-        object->err = SL_IO;
-    commit_run(object, COMMIT_CLOSE_DIR);
-}
-
 /* ---- the order ---- */
 
 static bool is_last_word(enum commit_step step)
 {
     return step == COMMIT_CLOSE_DIR || step == COMMIT_CLOSE_FILE || step == COMMIT_UNDO || step == COMMIT_DROP_TEMP ||
-           step == COMMIT_LINK || step == COMMIT_LOOK || step == COMMIT_DESCRIBE;
+           step == COMMIT_LINK || step == COMMIT_LOOK || step == COMMIT_DESCRIBE || step == COMMIT_UNDO_STAT ||
+           step == COMMIT_UNDO_LOOK;
 }
 
 static void on_commit_step(struct sl_disk_op *op, void *ctx)
@@ -322,6 +410,7 @@ static void on_commit_step(struct sl_disk_op *op, void *ctx)
     }
     switch (step) {
     case COMMIT_TRUNCATE: commit_describe(object); return;
+    case COMMIT_STAT_FIRST: on_stat_first(object); return;
     case COMMIT_DESCRIBE: on_described(object, op); return;
     case COMMIT_STAT: on_stat(object); return;
     case COMMIT_SYNC: open_folder(object); return;
@@ -339,7 +428,9 @@ static void on_commit_step(struct sl_disk_op *op, void *ctx)
         object->is_named = false;
         on_named(object);
         return;
-    case COMMIT_UNDO: on_undone(object); return;
+    case COMMIT_UNDO_STAT: on_undo_stat(object, op); return;
+    case COMMIT_UNDO_LOOK: on_undo_look(object, op); return;
+    case COMMIT_UNDO: commit_run(object, COMMIT_CLOSE_DIR); return;
     case COMMIT_CLOSE_DIR:
         object->walk.dir_fd = -1;
         if (object->err == SL_OK)
@@ -366,9 +457,11 @@ static void commit_run(struct sl_store_object *object, enum commit_step step)
     switch (step) {
     case COMMIT_TRUNCATE: sl_disk_truncate(disk, op, fd, object->size, on_commit_step, object); return;
     case COMMIT_DESCRIBE:
-        sl_disk_setxattr(disk, op, fd, SL_LOCAL_META, meta.base, meta.len, on_commit_step, object);
+        sl_disk_setxattr(disk, op, fd, SL_LOCAL_META, meta.base, object->meta_len, on_commit_step, object);
         return;
-    case COMMIT_STAT: sl_disk_stat(disk, op, fd, "", &object->look.stat, on_commit_step, object); return;
+    case COMMIT_STAT_FIRST:
+    case COMMIT_STAT:
+    case COMMIT_UNDO_STAT: sl_disk_stat(disk, op, fd, "", &object->look.stat, on_commit_step, object); return;
     case COMMIT_SYNC: {
         bool data_only = object->store->root->options.durability == SL_DURABILITY_DATA;
         sl_disk_sync(disk, op, fd, data_only, on_commit_step, object);
@@ -380,7 +473,8 @@ static void commit_run(struct sl_store_object *object, enum commit_step step)
         else
             sl_disk_link(disk, op, AT_FDCWD, object->proc, dir_fd, leaf, AT_SYMLINK_FOLLOW, on_commit_step, object);
         return;
-    case COMMIT_LOOK: sl_disk_stat(disk, op, dir_fd, leaf, &object->look.stat, on_commit_step, object); return;
+    case COMMIT_LOOK:
+    case COMMIT_UNDO_LOOK: sl_disk_stat(disk, op, dir_fd, leaf, &object->look.stat, on_commit_step, object); return;
     case COMMIT_LINK_TEMP:
         sl_disk_link(disk, op, AT_FDCWD, object->proc, uploads_fd, object->temp, AT_SYMLINK_FOLLOW, on_commit_step,
                      object);

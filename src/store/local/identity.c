@@ -43,6 +43,11 @@ void sl_local_identify(struct sl_bytes encoded_meta, uint64_t size, uint64_t mod
         snprintf(etag_out, SL_ETAG_BYTES, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", inode, size, modified_ns);
 }
 
+bool sl_local_is_time_coarse(uint64_t before_ns, uint64_t modified_ns, uint64_t after_ns)
+{
+    return modified_ns % SL_SEC == 0 || modified_ns + SL_LOCAL_TICK_NS < before_ns || modified_ns > after_ns;
+}
+
 uint64_t sl_local_modified_ns(const struct statx *stat)
 {
     return (uint64_t)stat->stx_mtime.tv_sec * SL_SEC + stat->stx_mtime.tv_nsec;

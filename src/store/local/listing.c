@@ -8,7 +8,8 @@
  *
  *   | file, down, file, file, up, file | free: the next directory | rest of a/b | rest of a | rest of the top |
  *
- * Between batches nothing is kept but a place, and what is at that place may be gone by then. */
+ * Between batches nothing is kept but a place, and what is at that place may be gone by then. A batch ends after some
+ * directories without files even if it is empty, so that whoever asked can think again. */
 #include "local.h"
 
 #include <assert.h>
@@ -23,6 +24,7 @@ struct rest {
 
 #define MARK_BYTES     ((offsetof(struct sl_disk_entry, text) + 7) / 8 * 8)
 #define LIST_BYTES_MIN SL_DISK_ENTRY_BYTES_MAX(SL_META_BYTES_MAX)
+#define READS_MAX      64 /* of directories in a batch, and one more for each file that was found */
 
 enum listing_step { LISTING_NOTHING, LISTING_OPEN, LISTING_LIST, LISTING_CLOSE };
 
@@ -155,7 +157,8 @@ static void finish(struct sl_store_listing *listing, sl_err err)
         listing->here = listing->at;
         listing->is_end = false;
     }
-    assert(err != SL_OK || listing->files > 0 || listing->is_end);
+    if (listing->files == 0) /* the next batch goes on from here whether this one is walked or not */
+        forget_row(listing);
     listing->on_done(listing, err == SL_NOT_FOUND ? SL_IO : err, listing->ctx); /* files/ itself is gone */
 }
 
@@ -175,8 +178,9 @@ static void enter(struct sl_store_listing *listing, size_t from, size_t to, bool
 }
 
 /* Takes the entries from `from` to `to`, which lie in order in the folder of `here`, into the row, up to the first
- * folder. true: the folder is done, there is nothing more in it. */
-static bool take(struct sl_store_listing *listing, size_t from, size_t to, bool has_more)
+ * folder. last: where has_more, the name to go on behind; NULL: that of the last entry. true: the folder is done, there
+ * is nothing more in it. */
+static bool take(struct sl_store_listing *listing, size_t from, size_t to, bool has_more, const char *last)
 {
     struct sl_path path;
     while (from < to) {
@@ -194,6 +198,8 @@ static bool take(struct sl_store_listing *listing, size_t from, size_t to, bool 
             from += bytes;
         }
     }
+    if (has_more && last != NULL)
+        set_leaf(&listing->here, last, strlen(last));
     return !has_more;
 }
 
@@ -209,7 +215,7 @@ static bool take_rest(struct sl_store_listing *listing)
         return false;
     size_t from = listing->rest + sizeof rest;
     listing->rest = from + rest.bytes;
-    return take(listing, from, from + rest.bytes, rest.has_more);
+    return take(listing, from, from + rest.bytes, rest.has_more, NULL);
 }
 
 /* Out of a folder that is done. false: it was the last one. */
@@ -247,13 +253,15 @@ static struct open_how folder_how(void)
     return (struct open_how){.flags = O_RDONLY | O_DIRECTORY, .resolve = SL_LOCAL_RESOLVE};
 }
 
-/* Reads on in the folder of `here`, behind its leaf, if there is room. */
+/* Reads on in the folder of `here`, behind its leaf, if there is room and not too much was read. */
 static void go_on(struct sl_store_listing *listing)
 {
-    if (listing->rest - listing->used < LIST_BYTES_MIN && listing->files > 0) {
+    bool is_full = listing->rest - listing->used < LIST_BYTES_MIN && listing->files > 0;
+    if (is_full || listing->reads == READS_MAX + listing->files) {
         finish(listing, SL_OK);
         return;
     }
+    listing->reads++;
     if (listing->rest - listing->used < LIST_BYTES_MIN)
         listing->rest = listing->room_len; /* the rests fill it; they are read again when it is their turn */
     assert(listing->rest - listing->used >= LIST_BYTES_MIN);
@@ -263,18 +271,18 @@ static void go_on(struct sl_store_listing *listing)
                  listing);
 }
 
-/* A folder that vanished, or became something else, or was planted, or is none of our business, has no names. But the
- * topmost one must be there. */
+/* A folder that vanished, or became something else, or was planted, has no names. But the topmost one must be there. */
 static bool is_passed_over(const struct sl_store_listing *listing, sl_err err)
 {
-    return listing->here.folder_len > 0 && (err == SL_NOT_FOUND || err == SL_NOT_A_DIRECTORY || err == SL_OUTSIDE ||
-                                            err == SL_NAME_TOO_LONG || err == SL_DENIED);
+    return listing->here.folder_len > 0 &&
+           (err == SL_NOT_FOUND || err == SL_NOT_A_DIRECTORY || err == SL_OUTSIDE || err == SL_NAME_TOO_LONG);
 }
 
 static void on_opened(struct sl_store_listing *listing, const struct sl_disk_op *op)
 {
     if (op->err != SL_OK) {
-        if (is_passed_over(listing, op->err))
+        bool is_none_of_ours = op->err == SL_DENIED && listing->here.folder_len > 0;
+        if (is_none_of_ours || is_passed_over(listing, op->err))
             climb(listing);
         else
             finish(listing, op->err);
@@ -311,7 +319,7 @@ static void on_closed(struct sl_store_listing *listing)
         return;
     }
     size_t end = listing->used + listing->listed;
-    if (err != SL_OK || take(listing, listing->used, end, listing->list.has_more))
+    if (err != SL_OK || take(listing, listing->used, end, listing->list.has_more, listing->list.last))
         climb(listing);
     else
         go_on(listing);
@@ -336,7 +344,7 @@ void sl_store_list(struct sl_store_listing *listing, char *room, size_t len, sl_
     listing->ctx = ctx;
     listing->room = room;
     listing->room_len = listing->rest = len / 8 * 8;
-    listing->used = listing->next = listing->files = 0;
+    listing->used = listing->next = listing->files = listing->reads = 0;
     listing->here = listing->at;
     listing->is_end = is_over;
     if (is_over) { /* what it looks at does not matter: it is for the callback's sake */

@@ -6,6 +6,7 @@
 #ifndef SLUICE_STORE_LOCAL_LOCAL_H
 #define SLUICE_STORE_LOCAL_LOCAL_H
 
+#include "sluice/base/clock.h"
 #include "sluice/store/store.h"
 
 #include <pthread.h>
@@ -23,6 +24,7 @@ struct sl_store_root {
     int files_fd, uploads_fd, lock_fd;
     uint64_t run; /* random: tells our temporary files from those of other processes */
     bool has_unnamed, has_direct, has_meta;
+    bool has_coarse_times; /* the times of files are not of our clock, or not as fine */
     char summary[224];
     pthread_mutex_t turns_lock;
     struct sl_link turns[SL_NAME_TURN_BUCKETS]; /* under turns_lock: those who have their turn, by name */
@@ -92,6 +94,13 @@ void sl_local_identify(struct sl_bytes encoded_meta, uint64_t size, uint64_t mod
 bool sl_local_etag_of_digests(const struct sl_digests *digests, char etag_out[SL_ETAG_BYTES]);
 
 uint64_t sl_local_modified_ns(const struct statx *stat);
+
+/* Kernels count the times of files in ticks: one may be that of the tick before. */
+#define SL_LOCAL_TICK_NS (20 * SL_MS)
+
+/* Of a file that was written to between these moments of our clock: is its time too coarse, or of another clock, to
+ * be compared with ours? */
+bool sl_local_is_time_coarse(uint64_t before_ns, uint64_t modified_ns, uint64_t after_ns);
 
 /* Takes in a fresh look at the file system. */
 void sl_local_set_free(struct sl_store *store, const struct statfs *fs);

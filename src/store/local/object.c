@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CLOCK_TICK_NS      (20 * SL_MS)         /* the time of a file may be that of the tick before */
 #define ALLOCATE_MIN_BYTES ((uint64_t)64 << 10) /* below, an allocation costs more than it saves */
 #define GROW_MIN_BYTES     ((uint64_t)64 << 20)
 #define GROW_MAX_BYTES     ((uint64_t)1 << 30)
@@ -137,11 +136,13 @@ void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint
     /* Unique among the loops, and by the random run among the processes that share the root: their pids may be the
      * same, for in a container everybody is number 1. */
     static atomic_uint_fast64_t counter;
+    uint64_t now_ns = sl_clock_wall_ns();
     *object = (struct sl_store_object){.store = store,
                                        .expected = expected,
                                        .on_done = on_done,
                                        .ctx = ctx,
-                                       .begun_ns = sl_clock_wall_ns() - CLOCK_TICK_NS,
+                                       .begun_ns = now_ns - SL_LOCAL_TICK_NS,
+                                       .clock_gap_ns = now_ns - sl_clock_now_ns(),
                                        .fd = -1};
     snprintf(object->temp, sizeof object->temp, "tmp-%016" PRIx64 "-%" PRIxFAST64, store->root->run,
              atomic_fetch_add(&counter, 1));

@@ -4,16 +4,27 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 
 #define LARGE_BYTES             ((uint64_t)1 << 20)
 #define PREFETCH_BYTES          ((uint64_t)2 << 20)
 #define PREFETCH_READ_MIN_BYTES ((size_t)64 << 10)
+
+/* What its spans point into is gone with the file. */
+static void forget_meta(struct sl_store_reader *reader)
+{
+    free(reader->meta_bytes);
+    reader->meta_bytes = NULL;
+    reader->meta.name = reader->meta.type = reader->meta.request_id = reader->meta.field_records =
+        (struct sl_bytes){0};
+}
 
 static void on_refused_closed(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_reader *reader = ctx;
     (void)op;
     reader->fd = -1;
+    forget_meta(reader);
     reader->on_done(reader, reader->err, reader->ctx);
 }
 
@@ -62,20 +73,25 @@ static void on_reader_stat(struct sl_disk_op *op, void *ctx)
     reader->size = reader->stat.stx_size;
     reader->inode = reader->stat.stx_ino;
     reader->modified_ns = sl_local_modified_ns(&reader->stat);
-    if (reader->store->root->has_meta)
-        sl_disk_getxattr(reader->store->disk, &reader->op, reader->fd, SL_LOCAL_META, reader->meta_bytes,
-                         sizeof reader->meta_bytes, on_reader_meta, reader);
-    else
+    if (!reader->store->root->has_meta) {
         reader_opened(reader, 0);
+        return;
+    }
+    reader->meta_bytes = malloc(SL_META_BYTES_MAX);
+    if (reader->meta_bytes == NULL)
+        abort();
+    sl_disk_getxattr(reader->store->disk, &reader->op, reader->fd, SL_LOCAL_META, reader->meta_bytes,
+                     SL_META_BYTES_MAX, on_reader_meta, reader);
 }
 
 static void on_reader_open(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_reader *reader = ctx;
     if (op->err != SL_OK) {
-        bool is_absent = op->err == SL_NOT_A_DIRECTORY || op->err == SL_OUTSIDE || op->err == SL_NAME_TOO_LONG ||
-                         op->sys_errno == ENXIO; /* a socket */
-        reader->cause = op->err;
+        bool is_socket = op->sys_errno == ENXIO;
+        bool is_absent =
+            op->err == SL_NOT_A_DIRECTORY || op->err == SL_OUTSIDE || op->err == SL_NAME_TOO_LONG || is_socket;
+        reader->cause = is_socket ? SL_EXISTS : op->err;
         reader->sys_errno = op->sys_errno;
         reader->on_done(reader, is_absent ? SL_NOT_FOUND : op->err, reader->ctx);
         return;
@@ -98,6 +114,7 @@ static void on_reader_closed(struct sl_disk_op *op, void *ctx)
     struct sl_store_reader *reader = ctx;
     (void)op;
     reader->fd = -1;
+    forget_meta(reader);
     reader->on_done(reader, SL_OK, reader->ctx);
 }
 

@@ -85,6 +85,17 @@ static bool keeps_attributes(int fd)
     return fsetxattr(fd, SL_LOCAL_META, value, sizeof value, 0) == 0;
 }
 
+/* Not known is as good as coarse. */
+static bool has_coarse_times(int fd)
+{
+    struct stat stat;
+    uint64_t before_ns = sl_clock_wall_ns();
+    if (pwrite(fd, "", 1, 0) != 1 || fstat(fd, &stat) != 0)
+        return true;
+    uint64_t modified_ns = (uint64_t)stat.st_mtim.tv_sec * SL_SEC + (uint64_t)stat.st_mtim.tv_nsec;
+    return sl_local_is_time_coarse(before_ns, modified_ns, sl_clock_wall_ns());
+}
+
 /* Tries what the file system can do, with a file that vanishes. false: not even a plain file can be made. */
 static bool probe(struct sl_store_root *root)
 {
@@ -98,6 +109,7 @@ static bool probe(struct sl_store_root *root)
     if (fd < 0)
         return false;
     root->has_meta = keeps_attributes(fd);
+    root->has_coarse_times = has_coarse_times(fd);
     root->has_direct = root->options.is_direct && fcntl(fd, F_SETFL, O_DIRECT) == 0;
     (void)unlinkat(root->uploads_fd, name, 0);
     close(fd);

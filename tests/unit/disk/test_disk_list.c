@@ -15,6 +15,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +37,68 @@ static struct sl_slab_pool *pool;
 static int dir = -1;
 static _Alignas(8) char room[ROOM];
 
-/* In the place of the C library's. */
+/* ---- a bad file system: these stand in the place of the C library's ---- */
+
+/* `call` fails for names that begin with `name`; ".": the directory itself. */
+static struct {
+    const char *call, *name;
+    int sys_errno;
+} fault;
+static int faulty_fd = -1;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* who reads a directory goes through it */
+static atomic_int readers, readers_most;
+
+static bool is_struck(const char *call, bool is_faulty)
+{
+    if (!is_faulty || fault.call == NULL || strcmp(fault.call, call) != 0)
+        return false;
+    errno = fault.sys_errno;
+    return true;
+}
+
+static bool is_faulty_name(const char *name)
+{
+    return fault.call != NULL && strncmp(name, fault.name, strlen(fault.name)) == 0;
+}
+
+int openat(int dir_fd, const char *name, int flags, ...)
+{
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
+    va_end(more);
+    if (is_struck("openat", is_faulty_name(name)))
+        return -1;
+    int fd = (int)syscall(SYS_openat, dir_fd, name, flags, mode);
+    if (is_faulty_name(name))
+        faulty_fd = fd;
+    else if (fd == faulty_fd)
+        faulty_fd = -1;
+    return fd;
+}
+
+int statx(int dir_fd, const char *name, int flags, unsigned mask, struct statx *out)
+{
+    if (is_struck("statx", name[0] == '\0' ? dir_fd == faulty_fd : is_faulty_name(name)))
+        return -1;
+    return (int)syscall(SYS_statx, dir_fd, name, flags, mask, out);
+}
+
+ssize_t fgetxattr(int fd, const char *name, void *value, size_t bytes)
+{
+    return is_struck("fgetxattr", fd == faulty_fd) ? -1 : syscall(SYS_fgetxattr, fd, name, value, bytes);
+}
+
 ssize_t getdents64(int fd, void *buffer, size_t bytes)
 {
+    if (is_struck("getdents64", fd == faulty_fd))
+        return -1;
+    int now = atomic_fetch_add(&readers, 1) + 1;
+    if (now > atomic_load(&readers_most))
+        atomic_store(&readers_most, now);
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+    atomic_fetch_sub(&readers, 1);
     ssize_t n = syscall(SYS_getdents64, fd, buffer, bytes);
     for (ssize_t at = 0; hides_types && at < n;) {
         struct dirent64 *entry = (struct dirent64 *)((char *)buffer + at);
@@ -65,6 +126,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     hides_types = false;
+    memset(&fault, 0, sizeof fault);
     assert_int_equal(sl_disk_inflight(disk), 0);
     sl_disk_destroy(disk);
     sl_slab_pool_destroy(pool);
@@ -358,6 +420,219 @@ static void list_unreadable_file_is_told_without_its_value(void **state)
     assert_int_equal(entry_at(0)->value_len, 0);
 }
 
+/* ---- what cannot be looked at ---- */
+
+/* A file that is bad itself is told without what could not be read, or left out; the others are told. */
+static void list_bad_file_does_not_spoil_the_others(void **state)
+{
+    static const struct {
+        const char *call;
+        int sys_errno;
+        sl_err err;
+        const char *names;
+    } rows[] = {
+        {"openat", EIO, SL_OK, "a bad bad-too/ c"},
+        {"openat", EUCLEAN, SL_OK, "a bad bad-too/ c"},
+        {"openat", EACCES, SL_OK, "a bad bad-too/ c"},
+        {"openat", EPERM, SL_OK, "a bad bad-too/ c"},
+        {"openat", ESTALE, SL_OK, "a bad-too/ c"},
+        {"openat", ENOENT, SL_OK, "a bad-too/ c"},
+        {"openat", ENXIO, SL_OK, "a bad-too/ c"},
+        {"openat", ENODEV, SL_OK, "a bad-too/ c"},
+        {"openat", ELOOP, SL_OK, "a bad-too/ c"},
+        {"openat", EMFILE, SL_TOO_MANY_FILES, ""},
+        {"openat", ENFILE, SL_TOO_MANY_FILES, ""},
+        {"openat", ENOMEM, SL_NO_MEMORY, ""},
+        {"statx", EIO, SL_OK, "a c"},
+        {"statx", EUCLEAN, SL_OK, "a c"},
+        {"statx", EACCES, SL_OK, "a c"},
+        {"statx", EPERM, SL_OK, "a c"},
+        {"statx", ESTALE, SL_OK, "a c"},
+        {"statx", ENOMEM, SL_NO_MEMORY, ""},
+        {"fgetxattr", EIO, SL_OK, "a bad bad-too/ c"},
+        {"fgetxattr", EUCLEAN, SL_OK, "a bad bad-too/ c"},
+        {"fgetxattr", EACCES, SL_OK, "a bad bad-too/ c"},
+        {"fgetxattr", EPERM, SL_OK, "a bad bad-too/ c"},
+        {"fgetxattr", ENOMEM, SL_NO_MEMORY, ""},
+    };
+    MAKE_FILES("a", "bad", "c");
+    make_folder("bad-too");
+    bool has_values = set_value("a", 5) && set_value("bad", 5) && set_value("c", 5);
+    struct sl_disk_list list = all();
+    list.attribute = "user.sluice";
+    list.value_max = 10;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int64_t bytes;
+        fault.call = rows[i].call;
+        fault.name = "bad";
+        fault.sys_errno = rows[i].sys_errno;
+        if (rows[i].err != SL_OK) {
+            assert_int_equal(list_of(dir, &list, &bytes), rows[i].err);
+            continue;
+        }
+        expect_page(list, rows[i].names, false);
+        assert_int_equal(entry_at(0)->value_len, has_values ? 5 : 0);
+        const struct sl_disk_entry *second = entry_at(entry_at(0)->bytes);
+        if (second->name_len == 3) {
+            assert_int_equal(second->value_len, 0);
+            assert_int_equal(second->size, 3);
+        }
+    }
+}
+
+static void list_directory_that_cannot_be_read_fails(void **state)
+{
+    static const struct {
+        const char *call;
+        int sys_errno;
+        sl_err err;
+    } rows[] = {
+        {"openat", EIO, SL_IO},
+        {"openat", EMFILE, SL_TOO_MANY_FILES},
+        {"openat", EACCES, SL_OK}, /* to be read, not to be searched: no name in it can be looked at */
+        {"getdents64", EIO, SL_IO},
+        {"getdents64", EUCLEAN, SL_IO},
+        {"getdents64", EACCES, SL_DENIED},
+    };
+    MAKE_FILES("a");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int64_t bytes;
+        struct sl_disk_list list = all();
+        fault.call = rows[i].call;
+        fault.name = ".";
+        fault.sys_errno = rows[i].sys_errno;
+        assert_int_equal(list_of(dir, &list, &bytes), rows[i].err);
+        assert_int_equal(bytes, 0);
+        assert_false(list.has_more);
+    }
+}
+
+/* Pages of nothing but names that are gone: each of them gets further. */
+static void list_page_of_names_that_are_gone_tells_where_to_go_on(void **state)
+{
+    char name[300], after[300] = "";
+    for (int i = 0; i < 50; i++) {
+        snprintf(name, sizeof name, "%s%0200d", i % 10 == 3 ? "badly-named" : "bad", i);
+        MAKE_FILES(name);
+    }
+    MAKE_FILES("a", "zz");
+    fault.call = "openat";
+    fault.name = "bad";
+    fault.sys_errno = ESTALE;
+    struct sl_disk_list list = all();
+    list.attribute = "user.sluice";
+    list.value_max = 100;
+    list.room = 1000;
+    list.after = after;
+    unsigned empty = 0, told = 0;
+    do {
+        int64_t bytes;
+        assert_int_equal(list_of(dir, &list, &bytes), SL_OK);
+        for (int64_t at = 0; at < bytes; at += entry_at(at)->bytes)
+            assert_true(entry_at(at)->text[0] == "az"[told++]);
+        empty += bytes == 0;
+        assert_true(!list.has_more || strcmp(list.last, after) > 0);
+        snprintf(after, sizeof after, "%s", list.last);
+    } while (list.has_more);
+    assert_int_equal(told, 2);
+    assert_true(empty > 5);
+}
+
+/* ---- beside others ---- */
+
+#define LISTS 12
+
+struct order {
+    struct sl_disk_op ops[LISTS + 1];
+    struct sl_disk_list lists[LISTS + 1];
+    unsigned done[LISTS + 1], count;
+};
+
+static void start_list(struct order *order, unsigned which);
+
+/* The first one starts one more, which has to wait its turn. */
+static void on_list_in_order(struct sl_disk_op *op, void *ctx)
+{
+    struct order *order = ctx;
+    assert_int_equal(op->err, SL_OK);
+    order->done[order->count++] = (unsigned)(op - order->ops);
+    if (order->count == 1)
+        start_list(order, LISTS);
+}
+
+static void start_list(struct order *order, unsigned which)
+{
+    order->lists[which] = all();
+    sl_disk_list(disk, &order->ops[which], dir, &order->lists[which], on_list_in_order, order);
+}
+
+static void expect_order(const struct order *order)
+{
+    assert_int_equal(order->count, LISTS + 1);
+    for (unsigned i = 0; i <= LISTS; i++)
+        assert_int_equal(order->done[i], i);
+}
+
+/* However many lists there are and however long they take, threads are left for what a commit needs. */
+static void lists_leave_threads_to_the_others(void **state)
+{
+    struct order order = {0};
+    struct statfs statfs;
+    struct sl_disk_op op = {0};
+    unsigned calls = 0;
+    MAKE_FILES("a");
+    int file = openat(dir, "a", O_WRONLY | O_CLOEXEC);
+    atomic_store(&readers_most, 0);
+    pthread_mutex_lock(&gate);
+    for (unsigned i = 0; i < LISTS; i++)
+        start_list(&order, i);
+    for (unsigned i = 0; i < 20; i++) {
+        if (i % 2 == 0)
+            sl_disk_statfs(disk, &op, dir, &statfs, on_list, &calls);
+        else
+            sl_disk_truncate(disk, &op, file, i, on_list, &calls);
+        disk_loop_op(disk, &op);
+        assert_int_equal(op.err, SL_OK);
+    }
+    assert_int_equal(order.count, 0);
+    assert_int_equal(sl_disk_inflight(disk), LISTS);
+    pthread_mutex_unlock(&gate);
+    disk_loop_drain(disk);
+    expect_order(&order);
+    assert_int_equal(atomic_load(&readers_most), 1);
+    close(file);
+}
+
+/* Also where they fail: the next one is started all the same. */
+static void lists_go_to_the_engine_one_by_one(void **state)
+{
+    if (engine != TEST_FAKE)
+        return;
+    struct order order = {0};
+    fake_disk_hold(disk, SL_DISK_LIST);
+    for (unsigned i = 0; i < LISTS; i++)
+        start_list(&order, i);
+    for (unsigned i = 0; i <= LISTS; i++) {
+        assert_int_equal(fake_disk_held(disk), 1);
+        assert_int_equal(fake_disk_started(disk, SL_DISK_LIST), i + 1);
+        fake_disk_release_one(disk);
+        disk_loop_count(disk, &order.count, i + 1);
+    }
+    expect_order(&order);
+    fake_disk_release(disk);
+    struct sl_disk_op ops[3] = {0};
+    unsigned calls = 0;
+    fake_disk_fail(disk, SL_DISK_LIST, 1, EIO);
+    fake_disk_fail(disk, SL_DISK_LIST, 2, EMFILE);
+    for (unsigned i = 0; i < 3; i++)
+        sl_disk_list(disk, &ops[i], dir, &order.lists[0], on_list, &calls);
+    disk_loop_drain(disk);
+    assert_int_equal(calls, 3);
+    assert_int_equal(ops[0].err, SL_IO);
+    assert_int_equal(ops[1].err, SL_TOO_MANY_FILES);
+    assert_int_equal(ops[2].err, SL_OK);
+}
+
 /* ---- many ---- */
 
 static char names[NAMES_MAX][40];
@@ -408,8 +683,10 @@ static void expect_many(size_t page_room)
             assert_string_equal(after, names[told]);
             assert_int_equal(entry_at(at)->is_folder, names[told][strlen(after) - 1] == '/');
         }
-        if (list.has_more)
+        if (list.has_more) {
             assert_true(page_room - (size_t)bytes < 40 + strlen(names[told]));
+            assert_string_equal(list.last, after);
+        }
     } while (list.has_more);
     assert_int_equal(told, name_count);
 }
@@ -484,6 +761,11 @@ int main(void)
         CASE(list_attribute_values_come_along),
         CASE(list_values_beyond_the_room_wait_for_the_next_page),
         CASE(list_unreadable_file_is_told_without_its_value),
+        CASE(list_bad_file_does_not_spoil_the_others),
+        CASE(list_directory_that_cannot_be_read_fails),
+        CASE(list_page_of_names_that_are_gone_tells_where_to_go_on),
+        CASE(lists_leave_threads_to_the_others),
+        CASE(lists_go_to_the_engine_one_by_one),
         CASE(list_5000_names_page_by_page_is_the_sorted_directory),
         CASE(list_while_names_go_tells_those_that_stay),
         CASE(list_that_fails_is_counted_as_its_kind),

@@ -439,9 +439,9 @@ static void end_of_the_request_while_a_piece_is_read_ahead_waits_for_it(void **s
 
 /* ---- many ---- */
 
-#define CROWD 20 /* there are 8 places */
+#define CROWD 30 /* there are 8 places with large buffers and 16 with small ones */
 
-static void get_by_many_is_served_in_turn_and_leaves_half_of_the_pool(void **state)
+static void get_by_many_is_served_in_turn_and_leaves_the_rest_of_the_pool(void **state)
 {
     static struct exchange crowd[CROWD];
     struct sl_path path = {.len = 1, .text = "f"};
@@ -452,7 +452,8 @@ static void get_by_many_is_served_in_turn_and_leaves_half_of_the_pool(void **sta
     }
     upload_settle(&h.u);
     assert_int_equal(h.http->download_slabs, 8);
-    struct sl_slab *mine = sl_slab_try(h.u.pool, SL_SLAB_LARGE); /* as an upload would */
+    assert_int_equal(h.http->download_smalls, 16);
+    struct sl_slab *mine = sl_slab_try(h.u.pool, SL_SLAB_SMALL); /* as an upload would */
     assert_non_null(mine);
     exchange_end(&crowd[CROWD - 1]); /* in line */
     exchange_end(&crowd[0]);         /* with a buffer */
@@ -507,8 +508,8 @@ int main(void)
         CASE(end_of_the_request_at_every_step_gives_all_back, setup_uring),
         CASE(end_of_the_request_while_the_disk_works_gives_all_back_later, setup),
         CASE(end_of_the_request_while_a_piece_is_read_ahead_waits_for_it, setup),
-        CASE(get_by_many_is_served_in_turn_and_leaves_half_of_the_pool, setup),
-        CASE(get_by_many_is_served_in_turn_and_leaves_half_of_the_pool, setup_uring),
+        CASE(get_by_many_is_served_in_turn_and_leaves_the_rest_of_the_pool, setup),
+        CASE(get_by_many_is_served_in_turn_and_leaves_the_rest_of_the_pool, setup_uring),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,17 @@ static const struct {
     {{"x-amz-checksum-type", "FULL_OBJECT", "x-amz-checksum-sha256", SHA256}, SL_OK, BIT(SHA256)},
     {{"x-amz-checksum-algorithm", "CRC32"}, SL_OK, 0},
     {{"x-amz-checksum-mode", "ENABLED"}, SL_OK, 0},
+    {{"x-amz-content-sha256", SHA256_HEX}, SL_OK, BIT(SHA256)},
+    {{"x-amz-content-sha256", "UNSIGNED-PAYLOAD"}, SL_OK, 0},
+    {{"x-amz-content-sha256", SHA256_HEX, "x-amz-checksum-sha256", OTHER}, SL_BAD_DIGEST, 0},
+    /* Digest, as it was before RFC 9530 */
+    {{"digest", "SHA-256=" SHA256}, SL_OK, BIT(SHA256)},
+    {{"digest", "sha-256=" SHA256 ", MD5=" MD5}, SL_OK, BIT(SHA256) | BIT(MD5)},
+    {{"digest", "unixsum=30637, SHA=" SHA}, SL_OK, BIT(SHA1)},
+    {{"digest", "unixsum=30637"}, SL_DIGEST_UNSUPPORTED, 0},
+    {{"digest", "sha-256=" MD5}, SL_BAD_DIGEST, 0},
+    {{"digest", "sha-256"}, SL_BAD_DIGEST, 0},
+    {{"digest", ""}, SL_BAD_DIGEST, 0},
     /* all of them */
     {{"content-digest", "sha-512=:" SHA512 ":", "repr-digest", "sha-256=:" SHA256 ":", "content-md5", MD5,
       "x-file-hash", SHA_HEX, "x-file-hash-function", "sha1", "x-amz-checksum-crc32c", CRC32C},

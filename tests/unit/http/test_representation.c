@@ -97,7 +97,8 @@ static void wanted_digests_of_a_field_are_those_it_prefers(void **state)
         const char *headers[] = {"want-repr-digest", rows[i].field, NULL};
         begin(rows[i].field == NULL ? NULL : headers);
         struct sl_digests digests = {.set = rows[i].have};
-        sl_hash_set wanted = sl_wanted_digests(&x.request, &digests);
+        struct sl_digest_wish wish = sl_digest_wish_of(&x.request);
+        sl_hash_set wanted = sl_wanted_digests(&wish, &digests);
         if (wanted != rows[i].wanted)
             fail_msg("row %zu, '%s': %x", i, rows[i].field, wanted);
         exchange_end(&x);
@@ -109,7 +110,8 @@ static void wanted_digests_of_two_lines_are_those_of_both(void **state)
     static const char *const headers[] = {"want-repr-digest", "sha-256=1", "want-repr-digest", "md5=2", NULL};
     begin(headers);
     struct sl_digests digests = {.set = SHA256 | MD5};
-    assert_int_equal(sl_wanted_digests(&x.request, &digests), MD5);
+    struct sl_digest_wish wish = sl_digest_wish_of(&x.request);
+    assert_int_equal(sl_wanted_digests(&wish, &digests), MD5);
     exchange_end(&x);
 }
 

@@ -1,4 +1,5 @@
 #include "http/handler/turn.h"
+#include "sluice/base/clock.h"
 #include "sluice/mem/slab.h"
 
 #include <setjmp.h>
@@ -9,6 +10,8 @@
 
 #define REGIONS    4
 #define PLACES     (REGIONS * 8 / 2)
+#define SMALLS     (REGIONS * 64 / 8)
+#define ALL_PLACES (PLACES + SMALLS)
 #define TURNS_MAX  64
 #define SMALLS_ALL (REGIONS * 64)
 
@@ -25,6 +28,7 @@ static int setup(void **state)
     intake = (struct sl_intake){.slabs = pool};
     http = (struct sl_http){.intake = &intake};
     sl_list_init(&http.download_line);
+    sl_list_init(&http.senders);
     memset(turns, 0, sizeof turns);
     served = 0;
     last_served = NULL;
@@ -39,6 +43,8 @@ static int teardown(void **state)
     assert_int_equal(stats.slabs_in_use, 0);
     assert_int_equal(stats.waiting, 0);
     assert_int_equal(http.download_slabs, 0);
+    assert_int_equal(http.download_smalls, 0);
+    assert_true(sl_list_is_empty(&http.senders));
     assert_true(sl_list_is_empty(&http.download_line));
     sl_slab_pool_destroy(pool);
     return 0;
@@ -95,38 +101,88 @@ static void take_large_without_a_medium_slab_waits_for_a_small_one(void **state)
         sl_slab_release(held[i]);
 }
 
-static void take_beyond_half_of_the_pool_waits_in_order(void **state)
+static void take_beyond_the_large_places_gets_a_small_buffer(void **state)
 {
-    take_many(PLACES + 2);
+    take_many(PLACES + 1);
     assert_int_equal(served, PLACES);
     assert_int_equal(http.download_slabs, PLACES);
-    sl_turn_end(&turns[3]);
+    sl_slab_pool_run(pool);
     assert_int_equal(served, PLACES + 1);
-    assert_ptr_equal(last_served, &turns[PLACES]);
-    sl_turn_end(&turns[4]);
-    assert_ptr_equal(last_served, &turns[PLACES + 1]);
-    assert_int_equal(http.download_slabs, PLACES);
+    assert_int_equal(turns[PLACES].slab->class, SL_SLAB_SMALL);
+    assert_int_equal(http.download_smalls, 1);
+}
+
+static void take_beyond_all_places_waits_in_order(void **state)
+{
+    take_many(ALL_PLACES + 2);
+    sl_slab_pool_run(pool);
+    assert_int_equal(served, ALL_PLACES);
+    assert_int_equal(http.download_slabs + http.download_smalls, ALL_PLACES);
+    sl_turn_end(&turns[3]);
+    assert_int_equal(served, ALL_PLACES + 1);
+    assert_ptr_equal(last_served, &turns[ALL_PLACES]);
+    sl_turn_end(&turns[PLACES]);
+    sl_slab_pool_run(pool);
+    assert_ptr_equal(last_served, &turns[ALL_PLACES + 1]);
+    assert_int_equal(http.download_slabs + http.download_smalls, ALL_PLACES);
 }
 
 static void end_in_line_leaves_it(void **state)
 {
-    take_many(PLACES + 2);
-    sl_turn_end(&turns[PLACES]);
-    sl_turn_end(&turns[PLACES]); /* idle now */
+    take_many(ALL_PLACES + 2);
+    sl_slab_pool_run(pool);
+    sl_turn_end(&turns[ALL_PLACES]);
+    sl_turn_end(&turns[ALL_PLACES]); /* idle now */
     sl_turn_end(&turns[0]);
-    assert_ptr_equal(last_served, &turns[PLACES + 1]);
+    assert_ptr_equal(last_served, &turns[ALL_PLACES + 1]);
 }
 
 static void end_while_the_slab_is_awaited_passes_the_place_on(void **state)
 {
-    take_many(PLACES - 1);
-    take(&turns[PLACES], false);
-    take(&turns[PLACES + 1], true);
-    assert_int_equal(served, PLACES - 1);
+    take_many(ALL_PLACES + 1);
+    assert_int_equal(served, PLACES); /* small ones come with the next run of the pool */
     sl_turn_end(&turns[PLACES]);
-    assert_ptr_equal(last_served, &turns[PLACES + 1]);
     sl_slab_pool_run(pool);
-    assert_int_equal(served, PLACES);
+    assert_ptr_equal(last_served, &turns[ALL_PLACES]);
+    assert_int_equal(served, ALL_PLACES);
+}
+
+/* ---- readers that do not read ---- */
+
+static struct sl_turn *cut_turn;
+
+static void cut(struct sl_request *request)
+{
+    cut_turn = SL_CONTAINER_OF(http.senders.next, struct sl_turn, sending);
+    for (unsigned i = 0; i < TURNS_MAX; i++)
+        if (turns[i].request == request && turns[i].slab != NULL) {
+            cut_turn = &turns[i];
+            sl_turn_end(&turns[i]);
+            return;
+        }
+}
+
+static const struct sl_body_ops ops = {.cut = cut};
+
+static void sender_is_given_up_only_when_somebody_waits_and_it_took_nothing_for_long(void **state)
+{
+    static struct sl_request slow = {.body_ops = &ops}, fresh = {.body_ops = &ops};
+    cut_turn = NULL;
+    take_many(ALL_PLACES);
+    sl_slab_pool_run(pool);
+    sl_turn_send(&turns[5], &slow);
+    sl_turn_send(&turns[6], &fresh);
+    turns[5].since_ns -= 6 * SL_SEC;
+    sl_turns_tick(&http);
+    assert_null(cut_turn); /* it keeps nobody waiting */
+    take(&turns[ALL_PLACES], true);
+    take(&turns[ALL_PLACES + 1], true);
+    sl_turns_tick(&http);
+    assert_ptr_equal(cut_turn, &turns[5]);
+    assert_ptr_equal(last_served, &turns[ALL_PLACES]);
+    cut_turn = NULL;
+    sl_turns_tick(&http);
+    assert_null(cut_turn); /* the other one has only begun */
 }
 
 static void try_takes_no_more_than_half_of_the_places(void **state)
@@ -145,7 +201,7 @@ static void try_while_somebody_waits_for_a_slab_takes_none(void **state)
 {
     take(&turns[0], false);
     assert_false(sl_turn_try(&turns[1], &http));
-    assert_int_equal(http.download_slabs, 1);
+    assert_int_equal(http.download_smalls, 1);
 }
 
 int main(void)
@@ -154,7 +210,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(take_large_is_served_at_once_with_a_medium_slab, setup, teardown),
         cmocka_unit_test_setup_teardown(take_small_is_served_by_the_line_of_the_pool, setup, teardown),
         cmocka_unit_test_setup_teardown(take_large_without_a_medium_slab_waits_for_a_small_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(take_beyond_half_of_the_pool_waits_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(take_beyond_the_large_places_gets_a_small_buffer, setup, teardown),
+        cmocka_unit_test_setup_teardown(take_beyond_all_places_waits_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(sender_is_given_up_only_when_somebody_waits_and_it_took_nothing_for_long,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(end_in_line_leaves_it, setup, teardown),
         cmocka_unit_test_setup_teardown(end_while_the_slab_is_awaited_passes_the_place_on, setup, teardown),
         cmocka_unit_test_setup_teardown(try_takes_no_more_than_half_of_the_places, setup, teardown),

@@ -4,6 +4,7 @@
 #define SLUICE_TESTS_STORE_CASE_H
 
 #include "disk_loop.h"
+#include "keep_meta.h"
 #include "scratch.h"
 #include "store/local/local.h"
 #include "test_engine.h"
@@ -280,9 +281,12 @@ static inline sl_err store_look(struct store_case *c, const char *path, uint64_t
     if (err != SL_OK)
         return err;
     *size_out = c->reader.size;
+    struct sl_meta meta = keep_meta(&c->reader);
     store_case_start(c);
     sl_store_close(&c->reader, store_case_on_reader, c);
-    return store_case_finish(c);
+    err = store_case_finish(c);
+    c->reader.meta = meta;
+    return err;
 }
 
 /* Into c->removal. */

@@ -179,6 +179,7 @@ static void look_after_a_refusal_is_best_effort(void **state)
         skip();
     static const enum sl_disk_kind kinds[] = {SL_DISK_OPEN, SL_DISK_STAT, SL_DISK_GETXATTR, SL_DISK_CLOSE};
     meta_case_put(&c, "old", 100, 'O');
+    c.root->has_coarse_times = false; /* else one look more */
     struct meta_case m;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         c.terms.meta = meta_case_fill(&m, 1u << SL_HASH_SHA256, 'N');
@@ -203,7 +204,8 @@ static void name_made_since_the_look_is_asked_again(void **state)
         sl_err expected;
     } rows[] = {{{.if_none_match = ANY}, SL_PRECONDITION},
                 {{.if_none_match = OTHER_TAG}, SL_OK},
-                {{.if_unmodified_since = LONG_AGO}, SL_PRECONDITION}};
+                {{.if_unmodified_since = LONG_AGO}, SL_PRECONDITION},
+                {{.if_match = {0}}, SL_OK}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char name[32];
         snprintf(name, sizeof name, "files/new%zu", i);
@@ -228,6 +230,38 @@ static void name_made_since_the_look_is_asked_again(void **state)
         assert_true(c.object.etag[0] == '"');
         store_abort(&c);
     }
+}
+
+/* It comes and goes as often as we look: an end all the same. */
+static void name_that_comes_and_goes_is_looked_at_a_few_times(void **state)
+{
+    if (engine != TEST_FAKE)
+        skip();
+    assert_int_equal(store_begin(&c, 0), SL_OK);
+    c.path = store_path("f");
+    c.terms = (struct sl_store_terms){.conflict = SL_CONFLICT_OVERWRITE};
+    fake_disk_hold(c.disk, SL_DISK_STAT);
+    fake_disk_hold(c.disk, SL_DISK_LINK);
+    unsigned links = fake_disk_started(c.disk, SL_DISK_LINK), looks = 0;
+    c.calls = 0;
+    sl_store_commit(&c.object, &c.path, 0, &c.terms, store_case_on_object, &c);
+    while (c.calls == 0) {
+        while (c.calls == 0 && fake_disk_held(c.disk) == 0)
+            store_case_turn(&c);
+        bool is_link = fake_disk_started(c.disk, SL_DISK_LINK) > links;
+        links += is_link;
+        looks += is_link;
+        (void)unlink(scratch_path(&c.scratch, "files/f"));
+        if (is_link)
+            scratch_put(&c.scratch, "files/f", "theirs");
+        if (fake_disk_held(c.disk) > 0)
+            fake_disk_release_one(c.disk);
+    }
+    fake_disk_release(c.disk);
+    store_case_drain(&c);
+    assert_int_equal(c.err, SL_EXISTS);
+    assert_in_range(looks, 2, 20);
+    store_abort(&c);
 }
 
 #define RIVALS 8u
@@ -389,6 +423,7 @@ int main(void)
         CASE(what_is_no_file_is_in_the_way),
         CASE(look_after_a_refusal_is_best_effort),
         CASE(name_made_since_the_look_is_asked_again),
+        CASE(name_that_comes_and_goes_is_looked_at_a_few_times),
         CASE(overwrites_that_want_the_same_old_one_have_one_winner),
         CASE(names_that_must_be_new_have_one_maker),
         CASE(removal_and_overwrite_of_the_same_old_one_have_one_winner),

@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #define SHA256 (1u << SL_HASH_SHA256)
 #define SHA512 (1u << SL_HASH_SHA512)
@@ -172,6 +174,91 @@ static void file_with_an_older_time_loses_its_digests(void **state)
     assert_string_equal(c.reader.etag, etag_of_numbers("f"));
 }
 
+/* ---- times that do not fit to our clock ---- */
+
+static void put_with_time(const char *path, sl_hash_set set, struct timespec modified, uint64_t set_back_ns)
+{
+    c.terms.meta = meta_case_fill(&m, set, 'A');
+    assert_int_equal(store_begin(&c, 5000), SL_OK);
+    assert_int_equal(store_write(&c, 0, 5000), SL_OK);
+    c.object.clock_gap_ns += set_back_ns;
+    assert_int_equal(futimens(c.object.fd, (struct timespec[2]){modified, modified}), 0);
+    assert_int_equal(store_commit(&c, path, 5000, SL_CONFLICT_OVERWRITE), SL_OK);
+    c.terms.meta = (struct sl_room){0};
+}
+
+static struct timespec now_and(int seconds, bool is_whole)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (struct timespec){.tv_sec = now.tv_sec + seconds, .tv_nsec = is_whole ? 0 : now.tv_nsec};
+}
+
+/* As on ext4 with small inodes, or behind a server with a clock of its own. */
+static void etag_told_holds_where_times_are_coarse(void **state)
+{
+    if (!c.root->has_meta)
+        skip();
+    static const struct {
+        int seconds;
+        bool is_whole;
+    } rows[] = {{0, true}, {3600, false}, {-3600, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        c.root->has_coarse_times = true;
+        struct timespec modified = now_and(rows[i].seconds, rows[i].is_whole);
+        put_with_time("f", SHA256, modified, 0);
+        assert_string_equal(c.object.etag, ETAG_OF_A);
+        assert_true(c.object.created_ns / SL_SEC <= (uint64_t)now_and(0, false).tv_sec);
+        expect_known("f", SHA256);
+        assert_string_equal(c.reader.etag, ETAG_OF_A);
+
+        struct timespec later = {.tv_sec = modified.tv_sec + 7200};
+        assert_int_equal(
+            utimensat(AT_FDCWD, scratch_path(&c.scratch, "files/f"), (struct timespec[2]){later, later}, 0), 0);
+        expect_known("f", 0);
+
+        put_with_time("f", MD5, modified, 0);
+        assert_string_equal(c.object.etag, etag_of_numbers("f"));
+        expect_known("f", MD5);
+    }
+}
+
+static void etag_told_holds_where_the_clock_was_set_back(void **state)
+{
+    if (!c.root->has_meta)
+        skip();
+    c.root->has_coarse_times = false;
+    put_with_time("f", SHA256, now_and(1800, false), 3600 * SL_SEC);
+    assert_string_equal(c.object.etag, ETAG_OF_A);
+    expect_known("f", SHA256);
+}
+
+static void time_is_coarse_or_of_another_clock(void **state)
+{
+    static const struct {
+        uint64_t modified_ns;
+        bool is_coarse;
+    } rows[] = {
+        {10 * SL_SEC, true},
+        {10 * SL_SEC + 500 * SL_MS, false},
+        {10 * SL_SEC + 500 * SL_MS - SL_LOCAL_TICK_NS, false},
+        {10 * SL_SEC + 500 * SL_MS - SL_LOCAL_TICK_NS - 1, true},
+        {10 * SL_SEC + 501 * SL_MS, false},
+        {10 * SL_SEC + 501 * SL_MS + 1, true},
+        {0, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(
+            sl_local_is_time_coarse(10 * SL_SEC + 500 * SL_MS, rows[i].modified_ns, 10 * SL_SEC + 501 * SL_MS),
+            rows[i].is_coarse);
+}
+
+static void root_finds_out_whether_times_are_coarse(void **state)
+{
+    assert_int_equal(store_put(&c, "f", 10, SL_CONFLICT_ERROR), SL_OK);
+    assert_int_equal(c.root->has_coarse_times, stat_of("f").st_mtim.tv_nsec == 0);
+}
+
 static void attribute_of_others_is_no_meta(void **state)
 {
     if (!c.root->has_meta)
@@ -227,6 +314,58 @@ static void attribute_that_cannot_be_had_is_done_without(void **state)
     expect_unknown("0");
 }
 
+/* ext4 says so of one that is too long for its block. */
+static void attribute_without_space_is_kept_without_fields_or_not_at_all(void **state)
+{
+    if (engine != TEST_FAKE || !c.root->has_meta)
+        skip();
+    static const struct sl_meta_field fields[] = {{SL_BYTES("a"), SL_BYTES("1")}, {SL_BYTES("b"), SL_BYTES("2")}};
+    static const struct {
+        size_t fields;
+        unsigned failures;
+        int sys_errno;
+        bool has_meta, has_fields;
+    } rows[] = {{2, 0, 0, true, true},        {2, 1, ENOSPC, true, false}, {2, 2, ENOSPC, false, false},
+                {2, 1, E2BIG, true, false},   {0, 0, 0, true, true},       {0, 1, ENOSPC, false, false},
+                {2, 1, ENOTSUP, false, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bool all;
+        meta_case_fill(&m, SHA256, 'A');
+        m.meta.fields = fields;
+        m.meta.field_count = rows[i].fields;
+        c.terms.meta = (struct sl_room){m.encoded, sl_meta_encode(&m.meta, m.encoded, &all)};
+        for (unsigned nth = 1; nth <= rows[i].failures; nth++)
+            fake_disk_fail(c.disk, SL_DISK_SETXATTR, nth, rows[i].sys_errno);
+        unsigned started = fake_disk_started(c.disk, SL_DISK_SETXATTR);
+        assert_int_equal(store_put(&c, "f", 5000, SL_CONFLICT_OVERWRITE), SL_OK);
+        assert_int_equal(fake_disk_started(c.disk, SL_DISK_SETXATTR) - started,
+                         rows[i].failures + (rows[i].has_meta ? 1 : 0));
+        assert_int_equal(c.object.has_kept_meta, rows[i].has_meta);
+        assert_int_equal(c.object.has_kept_fields, rows[i].has_fields);
+        assert_string_equal(c.object.etag, rows[i].has_meta ? ETAG_OF_A : etag_of_numbers("f"));
+        if (!rows[i].has_meta) {
+            expect_unknown("f");
+            continue;
+        }
+        expect_known("f", SHA256);
+        struct sl_meta_field field;
+        assert_int_equal(sl_meta_next_field(&c.reader.meta, &field), rows[i].has_fields && rows[i].fields > 0);
+    }
+    c.terms.meta = (struct sl_room){0};
+}
+
+/* What the name is is told of a socket as of all that is no file, though it cannot even be opened. */
+static void socket_is_in_the_way(void **state)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", scratch_path(&c.scratch, "files/s"));
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    close(fd);
+    assert_int_equal(store_look(&c, "s", &size), SL_NOT_FOUND);
+    assert_int_equal(c.reader.cause, SL_EXISTS);
+}
+
 /* It would be known as something else, and be overwritten or not by that. */
 static void failing_disk_does_not_change_what_a_file_is(void **state)
 {
@@ -272,10 +411,16 @@ int main(void)
         CASE(object_without_meta_has_an_etag_of_numbers),
         CASE(file_modified_after_storing_loses_its_digests),
         CASE(file_with_an_older_time_loses_its_digests),
+        CASE(etag_told_holds_where_times_are_coarse),
+        CASE(etag_told_holds_where_the_clock_was_set_back),
+        CASE(time_is_coarse_or_of_another_clock),
+        CASE(root_finds_out_whether_times_are_coarse),
         CASE(attribute_of_others_is_no_meta),
         CASE(overwriting_leaves_nothing_of_the_old_meta),
         CASE(without_attributes_meta_is_dropped),
         CASE(attribute_that_cannot_be_had_is_done_without),
+        CASE(attribute_without_space_is_kept_without_fields_or_not_at_all),
+        CASE(socket_is_in_the_way),
         CASE(failing_disk_does_not_change_what_a_file_is),
         CASE(root_tells_a_file_system_without_attributes),
     };

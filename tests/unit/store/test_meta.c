@@ -259,6 +259,22 @@ static void decode_texts_above_their_limit_are_ignored(void **state)
     }
 }
 
+static void fields_are_cut_off_and_nothing_else(void **state)
+{
+    static const struct sl_meta_field fields[] = {{SL_BYTES("a"), SL_BYTES("1")}, {SL_BYTES("b"), SL_BYTES("")}};
+    struct sl_meta meta = {.name = SL_BYTES("n"), .is_attachment = true, .fields = fields, .field_count = 2}, got;
+    char with[SL_META_BYTES_MAX], without[SL_META_BYTES_MAX];
+    bool has_fields;
+    size_t len = sl_meta_encode(&meta, with, &has_fields);
+    meta.field_count = 0;
+    size_t len_without = sl_meta_encode(&meta, without, &has_fields);
+    assert_int_equal(sl_meta_len_without_fields(with, len), len_without);
+    assert_memory_equal(with, without, len_without);
+    assert_int_equal(sl_meta_len_without_fields(with, len_without), len_without);
+    assert_int_equal(sl_meta_decode((struct sl_bytes){with, len_without}, &got), SL_OK);
+    assert_int_equal(sl_meta_len_without_fields("text", 4), 4);
+}
+
 static void decode_refuses_what_is_not_ours(void **state)
 {
     static const struct sl_bytes rows[] = {{"", 0},
@@ -291,6 +307,7 @@ int main(void)
         cmocka_unit_test(decode_ignores_what_it_does_not_know),
         cmocka_unit_test(decode_texts_above_their_limit_are_ignored),
         cmocka_unit_test(decode_refuses_what_is_not_ours),
+        cmocka_unit_test(fields_are_cut_off_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
