@@ -99,14 +99,22 @@ static void write_pieces(struct sl_h1 *conn, const h2o_iovec_t *pieces, size_t c
     sl_transport_write(conn->transport, pieces, count, is_last ? on_last_written : on_more_written);
 }
 
+/* Taken once, not for each piece of a long answer. */
+static h2o_iovec_t *room_for_pieces(struct sl_h1 *conn, size_t count)
+{
+    if (count > conn->piece_room) {
+        conn->piece_room = count > SL_H1_PIECES ? count : SL_H1_PIECES;
+        conn->pieces = h2o_mem_alloc_pool(&conn->request.h2o.pool, sizeof *conn->pieces * conn->piece_room);
+    }
+    return conn->pieces;
+}
+
 static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size_t count, h2o_send_state_t state)
 {
     struct sl_h1 *conn = (struct sl_h1 *)h2o->conn;
-    h2o_iovec_t *pieces = conn->pieces; /* not of the pool: it would grow with every piece of a long answer */
+    h2o_iovec_t *pieces = room_for_pieces(conn, count + 1);
     size_t used = 0;
     (void)self;
-    if (count + 1 > SL_H1_PIECES)
-        pieces = h2o_mem_alloc_pool(&h2o->pool, sizeof *pieces * (count + 1));
     conn->is_broken_off = state == H2O_SEND_STATE_ERROR;
     if (!conn->is_head_sent) {
         conn->is_head_sent = true;
@@ -140,6 +148,7 @@ void sl_h1_init_answer(struct sl_h1 *conn)
     conn->final = (h2o_ostream_t){.do_send = on_send};
     conn->request.h2o._ostr_top = &conn->final;
     conn->is_head_sent = conn->is_broken_off = false;
+    conn->piece_room = 0;
     conn->held.is_set = false;
 }
 

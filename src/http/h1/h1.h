@@ -41,7 +41,8 @@ struct sl_h1 {
     uint64_t dropped;                     /* LINGER */
 
     h2o_ostream_t final;
-    h2o_iovec_t pieces[SL_H1_PIECES]; /* being written */
+    h2o_iovec_t *pieces; /* being written; of the request's pool, for all of its answer */
+    size_t piece_room;
     bool is_continue_inflight, is_head_sent, is_broken_off;
     struct { /* an answer that is ready while "100 Continue" is still being written */
         h2o_iovec_t *pieces;

