@@ -178,8 +178,8 @@ static void parse_what_the_grammar_refuses_is_ignored(void **state)
         "bytes=0-1\n",
         "bytes=\v0-1",
         "bytes=0-1\x80",
-        "bytes=0\xe2\x80\x93"
-        "1",
+        ("bytes=0\xe2\x80\x93"
+         "1"),
     };
     for (size_t i = 0; i < COUNT(values); i++)
         assert_parsed(&(struct range_case){values[i], 10, SL_OK, ""});
