@@ -10,8 +10,10 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 
 struct threads {
     struct sl_disk base;
@@ -32,9 +34,25 @@ static struct sl_disk_op *op_of(struct sl_link *link)
     return SL_CONTAINER_OF(link, struct sl_disk_op, link);
 }
 
+static void hand_back(struct threads *threads, struct sl_disk_op *op);
+
+/* What lies in the page cache is copied here and now: two changes of thread would cost more than the copy. */
+static bool is_read_at_once(struct sl_disk_op *op)
+{
+    struct iovec room = {op->args.io.base, op->args.io.len};
+    if (op->kind != SL_DISK_READ || room.iov_len == 0)
+        return false;
+    ssize_t n = preadv2(op->args.io.fd, &room, 1, (off_t)op->args.io.offset, RWF_NOWAIT);
+    return n == (ssize_t)room.iov_len && sl_disk_advance(op, n);
+}
+
 static void threads_submit(struct sl_disk *disk, struct sl_disk_op *op)
 {
     struct threads *threads = (struct threads *)disk;
+    if (is_read_at_once(op)) {
+        hand_back(threads, op);
+        return;
+    }
     pthread_mutex_lock(&threads->lock);
     assert(!threads->is_closing);
     sl_list_append(&threads->queue, &op->link);
@@ -72,6 +90,8 @@ static void hand_back(struct threads *threads, struct sl_disk_op *op)
 static void *work(void *arg)
 {
     struct threads *threads = arg;
+    /* Work on the disk wants throughput: a wake-up here need not take the CPU from a loop. */
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &(struct sched_param){0});
     for (struct sl_disk_op *op; (op = wait_for_op(threads)) != NULL;) {
         sl_disk_execute(op);
         hand_back(threads, op);
