@@ -72,10 +72,15 @@ static json_t *file_json(struct sl_request *request, const struct sl_digest_wish
         json_object_set_new(json, "sha256", json_stringn(hex, 64));
     }
     json_object_set_new(json, "digest", sl_json_digests(wish, &session->digests));
-    char created[SL_CLOCK_RFC3339_BYTES];
-    sl_clock_rfc3339(session->created_ns, created);
-    json_object_set_new(json, "created", json_string(created));
+    sl_json_set_time(json, "created", session->created_ns);
     return json;
+}
+
+void sl_json_set_time(json_t *json, const char *name, uint64_t wall_ns)
+{
+    char text[SL_CLOCK_RFC3339_BYTES];
+    sl_clock_rfc3339(wall_ns, text);
+    json_object_set_new(json, name, json_string(text));
 }
 
 void sl_json_add_field(json_t *fields, const struct sl_meta_field *field)

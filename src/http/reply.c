@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-const char *sl_reply_reason(int status)
+static const char *reason_of(int status)
 {
     switch (status) {
     case 200: return "OK";
@@ -51,22 +51,28 @@ void sl_reply_header(struct sl_request *request, const char *name, struct sl_byt
                           kept.base, kept.len);
 }
 
-/* Every response that is whole from the start passes here. */
+/* Every response passes here. */
+void sl_reply_begin(struct sl_request *request, int status, size_t length, h2o_generator_t *generator)
+{
+    h2o_req_t *h2o = &request->h2o;
+    sl_body_discard(request);
+    h2o->res.status = status;
+    h2o->res.reason = reason_of(status);
+    h2o->res.content_length = length;
+    sl_reply_header(request, "x-request-id", request->id);
+    h2o_start_response(h2o, generator);
+}
+
+/* One that is whole from the start. */
 static void send_response(struct sl_request *request, int status, struct sl_bytes body)
 {
     static h2o_generator_t none;
-    h2o_req_t *h2o = &request->h2o;
     bool is_bodiless = status == 204 || status == 304;
     assert(!is_bodiless || body.len == 0);
-    sl_body_discard(request);
-    h2o->res.status = status;
-    h2o->res.reason = sl_reply_reason(status);
-    h2o->res.content_length = is_bodiless ? SIZE_MAX : body.len;
-    sl_reply_header(request, "x-request-id", request->id);
     struct sl_bytes kept = copy_to_pool(request, body);
     h2o_iovec_t piece = {(char *)kept.base, kept.len};
-    h2o_start_response(h2o, &none);
-    h2o_send(h2o, &piece, 1, H2O_SEND_STATE_FINAL);
+    sl_reply_begin(request, status, is_bodiless ? SIZE_MAX : body.len, &none);
+    h2o_send(&request->h2o, &piece, 1, H2O_SEND_STATE_FINAL);
 }
 
 void sl_reply_text(struct sl_request *request, int status, const char *type, struct sl_bytes body)

@@ -14,6 +14,9 @@ struct sl_digest_wish;
 /* {"sha-256": base64, ...}: those that are wanted. Yours. */
 json_t *sl_json_digests(const struct sl_digest_wish *wish, const struct sl_digests *digests);
 
+/* Sets a member to the time, as RFC 3339 has it. */
+void sl_json_set_time(json_t *json, const char *name, uint64_t wall_ns);
+
 /* Adds a text field to {"name": ["value", ...], ...}; one whose name is not UTF-8 is left out. */
 void sl_json_add_field(json_t *fields, const struct sl_meta_field *field);
 

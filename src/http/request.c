@@ -9,15 +9,17 @@
 
 #define REQUEST_ID_BYTES_MAX 128
 
+static bool is_named(const h2o_header_t *header, const char *name)
+{
+    return h2o_memis(header->name->base, header->name->len, name, strlen(name));
+}
+
 static const h2o_header_t *find_header(const struct sl_request *request, const char *name)
 {
     const h2o_headers_t *headers = &request->h2o.headers;
-    size_t len = strlen(name);
-    for (size_t i = 0; i < headers->size; i++) {
-        const h2o_header_t *header = &headers->entries[i];
-        if (header->name->len == len && memcmp(header->name->base, name, len) == 0)
-            return header;
-    }
+    for (size_t i = 0; i < headers->size; i++)
+        if (is_named(&headers->entries[i], name))
+            return &headers->entries[i];
     return NULL;
 }
 
@@ -25,11 +27,6 @@ struct sl_bytes sl_request_header(const struct sl_request *request, const char *
 {
     const h2o_header_t *header = find_header(request, name);
     return header == NULL ? (struct sl_bytes){0} : (struct sl_bytes){header->value.base, header->value.len};
-}
-
-static bool is_named(const h2o_header_t *header, const char *name)
-{
-    return h2o_memis(header->name->base, header->name->len, name, strlen(name));
 }
 
 struct sl_bytes sl_request_header_list(struct sl_request *request, const char *name)

@@ -185,11 +185,7 @@ static sl_err judge(const struct sl_session *session, sl_err looked)
     enum sl_conflict conflict = session->plan.conflict;
     bool is_file = looked == SL_OK;
     sl_err cause = is_file ? SL_EXISTS : look->cause;
-    struct sl_validator now = {.exists = is_file};
-    if (is_file) {
-        now.etag = sl_bytes_of(look->etag);
-        now.modified_s = look->modified_ns / SL_SEC;
-    }
+    struct sl_validator now = sl_store_validator(look);
     if (session->plan.conditions != NULL &&
         sl_conditions_check(session->plan.conditions, &now, false, sl_clock_wall_ns() / SL_SEC) != SL_VERDICT_GO)
         return SL_PRECONDITION;
@@ -399,7 +395,7 @@ static void on_committed(struct sl_store_object *object, sl_err err, void *ctx)
     if (err == SL_OK) { /* also if the owner wished to leave meanwhile: the name is there */
         session->has_file = false;
         session->has_replaced = object->has_replaced;
-        session->has_kept_fields &= object->has_kept_meta && object->has_kept_fields;
+        session->has_kept_fields &= object->has_kept_fields;
         if (object->created_ns != 0)
             session->created_ns = object->created_ns;
         session_end(session, SL_SESSION_DONE);

@@ -19,6 +19,10 @@ struct sl_stored {
 void sl_reply_problem_upload(struct sl_request *request, const struct sl_session *session,
                              const struct sl_digests *promised, const struct sl_stored *stored, size_t count);
 
+/* Begins an answer that `generator` (lent until its request goes) goes on with; headers were added before. length:
+ * SIZE_MAX if it is not known, or not to be told. Detaches a sink that is still attached. */
+void sl_reply_begin(struct sl_request *request, int status, size_t length, h2o_generator_t *generator);
+
 /* A short answer of one type. */
 void sl_reply_text(struct sl_request *request, int status, const char *type, struct sl_bytes body);
 
@@ -39,9 +43,6 @@ struct sl_bytes sl_reply_url(struct sl_request *request, const struct sl_path *p
 
 /* The absolute URL of one of the server's own pages: "/errors". In the request's pool. */
 struct sl_bytes sl_reply_page_url(struct sl_request *request, const char *page);
-
-/* The reason phrase of a status; static. */
-const char *sl_reply_reason(int status);
 
 /* Which of two types does the Accept header want? true: `type` is named in it, and not with q=0. A header that is
  * missing or says only wildcards names nothing. */

@@ -22,6 +22,7 @@ struct sl_http;
 struct sl_request;
 struct sl_sink;
 
+/* A sink whose body is never started (sl_body_start) is only told that the request is gone: abort is all it needs. */
 struct sl_sink_ops {
     /* Where the next body bytes go. len 0: no room now; the sink calls sl_body_resume when there is. The room is lent
      * until the next call of the sink. */

@@ -218,6 +218,9 @@ struct sl_store_reader {
 void sl_store_open(struct sl_store *store, struct sl_store_reader *reader, const struct sl_path *path,
                    sl_store_reader_cb on_done, void *ctx);
 
+/* What an open found, for conditions; also of one that found nothing. Lent as the reader is. */
+struct sl_validator sl_store_validator(const struct sl_store_reader *reader);
+
 /* Reads up to len bytes at offset into slab (FILLING, shared). reader->bytes_read tells how many came; fewer: the
  * end. */
 void sl_store_read(struct sl_store_reader *reader, struct sl_slab *slab, size_t len, uint64_t offset,

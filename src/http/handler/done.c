@@ -3,6 +3,7 @@
  * it is under way. */
 #include "handler.h"
 #include "page.h"
+#include "rules.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -122,19 +123,13 @@ static void put_digest(struct sl_text *text, const struct sl_digests *digests)
     }
 }
 
-static struct sl_bytes last_segment(const struct sl_path *path)
-{
-    const char *slash = memrchr(path->text, '/', path->len);
-    return sl_bytes_of(slash == NULL ? path->text : slash + 1);
-}
-
 /* One file of the list; found or not, as `err` says. */
 static void add_item(struct done *done, sl_err err)
 {
     struct sl_request *request = done->request;
     const struct sl_meta *meta = &done->reader.meta;
     struct sl_bytes url = sl_reply_url(request, &done->path);
-    struct sl_bytes name = err == SL_OK && meta->name.len > 0 ? meta->name : last_segment(&done->path);
+    struct sl_bytes name = err == SL_OK && meta->name.len > 0 ? meta->name : sl_path_leaf(&done->path);
     size_t room = 6 * (url.len + name.len) + 2 * SL_HASH_BYTES_MAX + 256;
     struct sl_text text;
     sl_text_init(&text, h2o_mem_alloc_pool(&request->h2o.pool, room), room);
@@ -227,12 +222,6 @@ static void look_on(struct done *done)
         reply(done);
 }
 
-static struct sl_room no_room(struct sl_sink *sink)
-{
-    (void)sink;
-    return (struct sl_room){0};
-}
-
 /* Something is in flight, or the answer would have begun; its callback ends the look. */
 static void on_abort(struct sl_sink *sink, sl_err why)
 {
@@ -240,7 +229,7 @@ static void on_abort(struct sl_sink *sink, sl_err why)
     SL_CONTAINER_OF(sink, struct done, sink)->request = NULL;
 }
 
-static const struct sl_sink_ops sink_ops = {.reserve = no_room, .abort = on_abort};
+static const struct sl_sink_ops sink_ops = {.abort = on_abort};
 
 void sl_handle_done_page(struct sl_request *request)
 {

@@ -105,15 +105,8 @@ static struct sl_byteranges byteranges_of(struct download *download)
 static void start(struct download *download, int status, size_t length, struct sl_bytes content_type,
                   h2o_generator_t *generator)
 {
-    struct sl_request *request = download->request;
-    h2o_req_t *h2o = &request->h2o;
-    sl_body_discard(request);
-    sl_representation_headers(request, &download->reader, &download->path, status, content_type);
-    sl_reply_header(request, "x-request-id", request->id);
-    h2o->res.status = status;
-    h2o->res.reason = sl_reply_reason(status);
-    h2o->res.content_length = length;
-    h2o_start_response(h2o, generator);
+    sl_representation_headers(download->request, &download->reader, &download->path, status, content_type);
+    sl_reply_begin(download->request, status, length, generator);
 }
 
 static void start_parts(struct download *download)
@@ -191,12 +184,6 @@ static h2o_iovec_t part_text(struct download *download, size_t index)
     return h2o_iovec_init(text.base, text.len);
 }
 
-static void on_sent(void *ctx)
-{
-    struct download *download = ctx;
-    sl_turn_end(download->front);
-}
-
 static void send_piece(struct download *download)
 {
     h2o_iovec_t pieces[3];
@@ -224,10 +211,6 @@ static void send_piece(struct download *download)
     download->front = sent;
     download->is_sending = true;
     sl_turn_send(sent, download->request);
-    if (is_last) { /* h2o keeps the request until its client lets go of it */
-        download->request->on_sent = on_sent;
-        download->request->on_sent_ctx = download;
-    }
     h2o_send(&download->request->h2o, pieces, count, is_last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
     if (is_last)
         close_file(download); /* what is left lies in the buffer: a slow reader need not hold a descriptor */
@@ -324,8 +307,7 @@ static void answer(struct download *download)
     struct sl_request *request = download->request;
     const struct sl_store_reader *reader = &download->reader;
     struct sl_conditions conditions = sl_request_conditions(request);
-    struct sl_validator now = {
-        .exists = true, .etag = sl_bytes_of(reader->etag), .modified_s = reader->modified_ns / SL_SEC};
+    struct sl_validator now = sl_store_validator(reader);
     uint64_t now_s = sl_clock_wall_ns() / SL_SEC;
     switch (sl_conditions_check(&conditions, &now, true, now_s)) {
     case SL_VERDICT_GO: break;
@@ -358,19 +340,13 @@ static void on_open(struct sl_store_reader *reader, sl_err err, void *ctx)
         answer(download);
 }
 
-static struct sl_room no_room(struct sl_sink *sink)
-{
-    (void)sink;
-    return (struct sl_room){0};
-}
-
 static void on_abort(struct sl_sink *sink, sl_err why)
 {
     (void)why;
     give_back(SL_CONTAINER_OF(sink, struct download, sink));
 }
 
-static const struct sl_sink_ops sink_ops = {.reserve = no_room, .abort = on_abort};
+static const struct sl_sink_ops sink_ops = {.abort = on_abort};
 
 void sl_handle_get(struct sl_request *request, const struct sl_path *path)
 {

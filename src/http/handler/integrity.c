@@ -108,25 +108,13 @@ static sl_err parse_digest_field(const struct sl_header_line *lines, size_t coun
 
 /* ---- X-File-Hash ---- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static sl_err promise_hex(struct sl_digests *promised, enum sl_hash_alg alg, struct sl_bytes text)
 {
     struct told told = {.len = text.len / 2};
     if (text.len % 2 != 0 || told.len > SL_HASH_BYTES_MAX)
         return SL_BAD_DIGEST;
-    for (size_t i = 0; i < told.len; i++) {
-        int high = hex_digit(text.base[2 * i]), low = hex_digit(text.base[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return SL_BAD_DIGEST;
-        told.value[i] = (uint8_t)(high << 4 | low);
-    }
+    if (h2o_hex_decode(told.value, text.base, text.len) != 0)
+        return SL_BAD_DIGEST;
     return promise(promised, alg, &told);
 }
 

@@ -74,20 +74,14 @@ static bool is_last_piece(const struct list *list)
 /* The length is told where it is known: when all fits into the first piece. */
 static void begin_answer(struct list *list)
 {
-    h2o_req_t *h2o = &list->request->h2o;
-    sl_body_discard(list->request);
-    h2o->res.status = 200;
-    h2o->res.reason = sl_reply_reason(200);
-    h2o->res.content_length = is_last_piece(list) ? list->len : SIZE_MAX;
     sl_reply_header(list->request, "content-type", SL_BYTES("application/json"));
     sl_reply_header(list->request, "x-content-type-options", SL_BYTES("nosniff"));
     sl_reply_header(list->request, "cache-control", SL_BYTES("no-cache"));
-    sl_reply_header(list->request, "x-request-id", list->request->id);
-    struct list **owner = h2o_mem_alloc_shared(&h2o->pool, sizeof *owner, on_disposed);
+    struct list **owner = h2o_mem_alloc_shared(&list->request->h2o.pool, sizeof *owner, on_disposed);
     *owner = list;
     list->has_answer = true;
     list->generator = (h2o_generator_t){.proceed = on_proceed};
-    h2o_start_response(h2o, &list->generator);
+    sl_reply_begin(list->request, 200, is_last_piece(list) ? list->len : SIZE_MAX, &list->generator);
 }
 
 /* What a GET would begin with; its length nobody knows yet. */
@@ -98,12 +92,6 @@ static void answer_head(struct list *list)
     h2o_send(&list->request->h2o, &nothing, 0, H2O_SEND_STATE_FINAL);
 }
 
-static void on_sent(void *ctx)
-{
-    struct list *list = ctx;
-    sl_turn_end(&list->turn);
-}
-
 static void send_piece(struct list *list)
 {
     if (!list->has_answer)
@@ -111,10 +99,6 @@ static void send_piece(struct list *list)
     h2o_iovec_t piece = {list->turn.slab->base, list->len};
     bool is_last = is_last_piece(list);
     sl_turn_send(&list->turn, list->request);
-    if (is_last) { /* h2o keeps the request until its client lets go of it */
-        list->request->on_sent = on_sent;
-        list->request->on_sent_ctx = list;
-    }
     h2o_send(&list->request->h2o, &piece, 1, is_last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
 }
 
@@ -155,13 +139,6 @@ static void put_text(struct list *list, char *text)
     put_rest(list);
 }
 
-static void set_time(json_t *json, const char *name, uint64_t wall_ns)
-{
-    char text[SL_CLOCK_RFC3339_BYTES];
-    sl_clock_rfc3339(wall_ns, text);
-    json_object_set_new(json, name, json_string(text));
-}
-
 static void set_text(json_t *json, const char *name, struct sl_bytes text)
 {
     if (text.len > 0)
@@ -173,7 +150,7 @@ static void set_extras(json_t *json, struct sl_meta *meta)
 {
     struct sl_meta_field field;
     if (meta->created_ns != 0)
-        set_time(json, "created", meta->created_ns);
+        sl_json_set_time(json, "created", meta->created_ns);
     set_text(json, "filename", meta->name);
     set_text(json, "request-id", meta->request_id);
     json_t *fields = json_object();
@@ -209,7 +186,7 @@ static void put_entry(struct list *list, struct sl_store_entry *entry)
     json_object_set_new(json, "name", sl_json_text(path));
     json_object_set_new(json, "url", url_json(list, path));
     json_object_set_new(json, "size", json_integer((json_int_t)entry->size));
-    set_time(json, "modified", entry->modified_ns);
+    sl_json_set_time(json, "modified", entry->modified_ns);
     json_object_set_new(json, "etag", sl_json_text((struct sl_bytes){etag.base + 1, etag.len - 2}));
     json_object_set_new(json, "type", sl_json_text(sl_media_type_of(request, entry->meta.type, name)));
     json_object_set_new(json, "digest", sl_json_digests(&list->wish, &entry->meta.digests));
@@ -316,19 +293,13 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *h2o)
 
 /* ---- the beginning ---- */
 
-static struct sl_room no_room(struct sl_sink *sink)
-{
-    (void)sink;
-    return (struct sl_room){0};
-}
-
 static void on_abort(struct sl_sink *sink, sl_err why)
 {
     (void)why;
     give_back(SL_CONTAINER_OF(sink, struct list, sink));
 }
 
-static const struct sl_sink_ops sink_ops = {.reserve = no_room, .abort = on_abort};
+static const struct sl_sink_ops sink_ops = {.abort = on_abort};
 
 static sl_err read_limit(struct sl_request *request, uint64_t *limit_out)
 {

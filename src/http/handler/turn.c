@@ -6,20 +6,23 @@
 
 #define PATIENCE_NS (5 * SL_SEC) /* with a reader, while others wait: 3 KB/s in a small buffer */
 
+/* How many buffers of a class an eighth of the pool makes. */
+static unsigned eighth(const struct sl_http *http, enum sl_slab_class class)
+{
+    unsigned regions;
+    (void)sl_slab_pool_memory(http->intake->slabs, &regions);
+    return regions * (unsigned)(SL_SLAB_REGION_BYTES / sl_slab_class_bytes(class)) / 8;
+}
+
 /* Half of the pool, counted in the larger of the two buffers that one may get. */
 static unsigned places_max(const struct sl_http *http)
 {
-    unsigned regions;
-    (void)sl_slab_pool_memory(http->intake->slabs, &regions);
-    return regions * (unsigned)(SL_SLAB_REGION_BYTES / sl_slab_class_bytes(SL_SLAB_MEDIUM)) / 2;
+    return 4 * eighth(http, SL_SLAB_MEDIUM);
 }
 
-/* An eighth of it, in small ones. */
 static unsigned smalls_max(const struct sl_http *http)
 {
-    unsigned regions;
-    (void)sl_slab_pool_memory(http->intake->slabs, &regions);
-    return regions * (unsigned)(SL_SLAB_REGION_BYTES / sl_slab_class_bytes(SL_SLAB_SMALL)) / 8;
+    return eighth(http, SL_SLAB_SMALL);
 }
 
 static void on_slab(struct sl_slab_waiter *waiter, struct sl_slab *slab, void *ctx)
@@ -83,11 +86,18 @@ bool sl_turn_try(struct sl_turn *turn, struct sl_http *http)
     return true;
 }
 
+static void on_sent(void *ctx)
+{
+    sl_turn_end(ctx);
+}
+
 void sl_turn_send(struct sl_turn *turn, struct sl_request *request)
 {
     assert(turn->slab != NULL && !sl_link_is_linked(&turn->sending));
     turn->request = request;
     turn->since_ns = sl_clock_now_ns();
+    request->on_sent = on_sent; /* of the last one: h2o keeps the request until its client lets go of it */
+    request->on_sent_ctx = turn;
     sl_list_append(&turn->http->senders, &turn->sending);
 }
 

@@ -38,16 +38,14 @@ void sl_holder_look(struct sl_store_object *object, void (*on_holder)(struct sl_
 
 bool sl_holder_is_file(const struct sl_store_reader *holder)
 {
-    return holder->etag[0] != '\0';
+    return sl_store_validator(holder).exists;
 }
 
 bool sl_holder_passes(const struct sl_store_reader *holder, const struct sl_conditions *conditions)
 {
     if (conditions == NULL)
         return true;
-    struct sl_validator now = {.exists = sl_holder_is_file(holder),
-                               .etag = sl_bytes_of(holder->etag),
-                               .modified_s = holder->modified_ns / SL_SEC};
+    struct sl_validator now = sl_store_validator(holder);
     return sl_conditions_check(conditions, &now, false, sl_clock_wall_ns() / SL_SEC) == SL_VERDICT_GO;
 }
 

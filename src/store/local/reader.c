@@ -1,6 +1,8 @@
 /* Reading a finished object back, and what is known about it. Loop thread. */
 #include "local.h"
 
+#include "sluice/base/clock.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +21,8 @@ static void forget_meta(struct sl_store_reader *reader)
         (struct sl_bytes){0};
 }
 
-static void on_refused_closed(struct sl_disk_op *op, void *ctx)
+/* Also of one that is refused while it is being opened: reader->err tells why. */
+static void on_reader_closed(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_reader *reader = ctx;
     (void)op;
@@ -28,12 +31,17 @@ static void on_refused_closed(struct sl_disk_op *op, void *ctx)
     reader->on_done(reader, reader->err, reader->ctx);
 }
 
+static void reader_close(struct sl_store_reader *reader)
+{
+    sl_disk_close(reader->store->disk, &reader->op, reader->fd, on_reader_closed, reader);
+}
+
 static void reader_refuse(struct sl_store_reader *reader, sl_err err, sl_err cause)
 {
     reader->sys_errno = reader->op.sys_errno;
     reader->err = err;
     reader->cause = cause;
-    sl_disk_close(reader->store->disk, &reader->op, reader->fd, on_refused_closed, reader);
+    reader_close(reader);
 }
 
 static void reader_opened(struct sl_store_reader *reader, size_t meta_len)
@@ -109,20 +117,6 @@ void sl_store_open(struct sl_store *store, struct sl_store_reader *reader, const
     sl_disk_open(store->disk, &reader->op, store->root->files_fd, path->text, how, on_reader_open, reader);
 }
 
-static void on_reader_closed(struct sl_disk_op *op, void *ctx)
-{
-    struct sl_store_reader *reader = ctx;
-    (void)op;
-    reader->fd = -1;
-    forget_meta(reader);
-    reader->on_done(reader, SL_OK, reader->ctx);
-}
-
-static void reader_close(struct sl_store_reader *reader)
-{
-    sl_disk_close(reader->store->disk, &reader->op, reader->fd, on_reader_closed, reader);
-}
-
 /* ---- reading ahead ----
  * The kernel would read ahead by itself, but on the way of the read that meets its mark: setting up 8 MiB of I/O took
  * milliseconds of the loop. So of large files we ask, step by step, and where it is done the loop does not wait. */
@@ -149,6 +143,13 @@ static void prefetch_behind(struct sl_store_reader *reader, size_t len, uint64_t
     sl_disk_prefetch(reader->store->disk, &reader->prefetch_op, reader->fd, reader->prefetched, bytes, on_prefetched,
                      reader);
     reader->prefetched += bytes;
+}
+
+struct sl_validator sl_store_validator(const struct sl_store_reader *reader)
+{
+    return (struct sl_validator){.exists = reader->etag[0] != '\0',
+                                 .etag = sl_bytes_of(reader->etag),
+                                 .modified_s = reader->modified_ns / SL_SEC};
 }
 
 /* ---- reading ---- */

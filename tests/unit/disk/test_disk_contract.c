@@ -2,6 +2,7 @@
  * looks for what must have come back: operations, slabs, fds. */
 #include "disk_loop.h"
 #include "fake_disk.h"
+#include "scratch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +11,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -63,22 +63,11 @@ static struct sl_disk *make_fake(struct sl_slab_pool *pool)
     return fake_disk_create();
 }
 
-static unsigned count_fds(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    unsigned count = 0;
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
-    f->fds_before = count_fds();
+    f->fds_before = scratch_count_fds();
     const char *tmp = getenv("TMPDIR");
     snprintf(f->root, sizeof f->root, "%s/sluice-disk-XXXXXX", tmp != NULL ? tmp : "/tmp");
     assert_non_null(mkdtemp(f->root));
@@ -106,7 +95,7 @@ static int teardown(void **state)
     sl_slab_pool_destroy(f->pool);
     close(f->dir);
     assert_int_equal(nftw(f->root, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
-    assert_int_equal(count_fds(), f->fds_before);
+    assert_int_equal(scratch_count_fds(), f->fds_before);
     free(f);
     return 0;
 }
