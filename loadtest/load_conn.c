@@ -17,7 +17,8 @@
 #define SENDS_PER_TURN  4             /* of one connection, before the others have theirs */
 #define SLICE_NS        (SL_SEC / 10) /* a slow client sends ten times a second */
 #define READ_BYTES      (64u << 10)
-#define EXPECT_LIMIT_NS SL_SEC /* then the body goes without a 100, as curl does */
+#define READ_SLICE_NS   (SL_SEC / 100) /* who downloads at a rate reads a hundred times a second */
+#define EXPECT_LIMIT_NS SL_SEC         /* then the body goes without a 100, as curl does */
 
 static void pump(struct sl_load_conn *conn, struct sl_load_run *run);
 
@@ -106,14 +107,38 @@ static enum sl_load_reply_event read_input(struct sl_load_conn *conn, const char
     return event;
 }
 
-/* Reads what there is of the answer. */
+/* How many bytes of the answer may be read now. */
+static uint64_t reading_allowance(const struct sl_load_conn *conn, const struct sl_load_run *run)
+{
+    uint64_t rate = run->options->rate;
+    if (rate == 0 || run->options->method != SL_LOAD_GET)
+        return UINT64_MAX;
+    uint64_t slices = (sl_clock_now_ns() - conn->body_started_ns) / READ_SLICE_NS;
+    uint64_t may = (slices + 1) * rate / (SL_SEC / READ_SLICE_NS);
+    return may > conn->reply.body_bytes ? may - conn->reply.body_bytes : 0;
+}
+
+/* Does not read until there is allowance again: the server sees a full socket. */
+static void rest(struct sl_load_conn *conn, struct sl_load_run *run)
+{
+    conn->state = SL_LOAD_CONN_RESTING;
+    watch(conn, run, EPOLLRDHUP);
+    sl_load_wheel_add(&run->wheel, &conn->timer, sl_clock_now_ns() + READ_SLICE_NS);
+}
+
+/* Reads what there is of the answer, as far as the rate allows. */
 static void receive(struct sl_load_conn *conn, struct sl_load_run *run)
 {
     for (;;) {
         /* A large download is dropped in the kernel: its bytes are never copied, so the generator stays cheap. */
+        uint64_t may = reading_allowance(conn, run);
+        if (may == 0)
+            return rest(conn, run);
         uint64_t drop = sl_load_reply_droppable(&conn->reply);
         bool is_dropping = drop >= READ_BYTES;
         size_t room = !is_dropping ? READ_BYTES : drop < sizeof run->input ? drop : sizeof run->input;
+        if (may < room)
+            room = may;
         ssize_t n = recv(conn->fd, run->input, room, MSG_DONTWAIT | (is_dropping ? MSG_TRUNC : 0));
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
@@ -298,6 +323,8 @@ void sl_load_conn_on_events(struct sl_load_conn *conn, struct sl_load_run *run, 
 {
     if (conn->state == SL_LOAD_CONN_CONNECTING)
         return on_connected(conn, run);
+    if (conn->state == SL_LOAD_CONN_RESTING)
+        return;
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         receive(conn, run);
     if (conn->state == SL_LOAD_CONN_BLOCKED && (events & EPOLLOUT))
@@ -306,6 +333,11 @@ void sl_load_conn_on_events(struct sl_load_conn *conn, struct sl_load_run *run, 
 
 void sl_load_conn_on_timer(struct sl_load_conn *conn, struct sl_load_run *run)
 {
+    if (conn->state == SL_LOAD_CONN_RESTING) {
+        conn->state = SL_LOAD_CONN_REPLYING;
+        watch(conn, run, EPOLLIN);
+        return receive(conn, run);
+    }
     assert(conn->state == SL_LOAD_CONN_SLEEPING || conn->state == SL_LOAD_CONN_EXPECTING);
     conn->may_send_body = true;
     pump(conn, run);

@@ -20,7 +20,8 @@ enum sl_load_conn_state {
     SL_LOAD_CONN_SLEEPING,  /* --rate */
     SL_LOAD_CONN_HELD,      /* --hold */
     SL_LOAD_CONN_EXPECTING, /* --expect: the server has not said 100 */
-    SL_LOAD_CONN_REPLYING
+    SL_LOAD_CONN_REPLYING,
+    SL_LOAD_CONN_RESTING /* --rate of a download */
 };
 
 struct sl_load_conn {

@@ -27,9 +27,8 @@ struct sl_disk {
     struct sl_link lists; /* those that wait; zeroed until there is one */
 };
 
-/* Threads of an engine of its own, and of one that helps a ring with the few kinds its kernel lacks. */
+/* Threads of an engine; of one that helps a ring, too: cold reads wait there for the disk. */
 #define SL_DISK_THREAD_COUNT 8
-#define SL_DISK_HELPER_COUNT 4
 
 /* SL_TOO_MANY_FILES: no eventfd. SL_NO_MEMORY: no threads. *disk_out is yours. */
 SL_MUST_CHECK sl_err sl_disk_threads_create(unsigned threads, struct sl_disk **disk_out);

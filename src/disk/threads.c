@@ -36,11 +36,11 @@ static struct sl_disk_op *op_of(struct sl_link *link)
 
 static void hand_back(struct threads *threads, struct sl_disk_op *op);
 
-/* What lies in the page cache is copied here and now: two changes of thread would cost more than the copy. */
+/* What has lain in the page cache is copied here and now: two changes of thread would cost more than the copy. */
 static bool is_read_at_once(struct sl_disk_op *op)
 {
     struct iovec room = {op->args.io.base, op->args.io.len};
-    if (op->kind != SL_DISK_READ || room.iov_len == 0)
+    if (op->kind != SL_DISK_READ || op->args.io.is_cold || room.iov_len == 0)
         return false;
     ssize_t n = preadv2(op->args.io.fd, &room, 1, (off_t)op->args.io.offset, RWF_NOWAIT);
     return n == (ssize_t)room.iov_len && sl_disk_advance(op, n);

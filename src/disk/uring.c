@@ -44,7 +44,8 @@ static struct sl_disk_op *op_of(struct sl_link *link)
 static void uring_submit(struct sl_disk *disk, struct sl_disk_op *op)
 {
     struct uring *uring = (struct uring *)disk;
-    if (uring->knows[op->kind])
+    bool is_cold = op->kind == SL_DISK_READ && op->args.io.is_cold;
+    if (uring->knows[op->kind] && !is_cold)
         sl_list_append(&uring->waiting, &op->link);
     else
         uring->helpers->engine->submit(uring->helpers, op);
@@ -81,11 +82,6 @@ static void make_sqe(struct uring *uring, struct io_uring_sqe *sqe, struct sl_di
         break;
     case SL_DISK_WRITE: make_io_sqe(uring, sqe, op); break;
     case SL_DISK_READ: make_io_sqe(uring, sqe, op); break;
-    case SL_DISK_PREFETCH:
-        io_uring_prep_fadvise(sqe, op->args.prefetch.fd, op->args.prefetch.offset, (off_t)op->args.prefetch.bytes,
-                              POSIX_FADV_WILLNEED);
-        io_uring_sqe_set_flags(sqe, IOSQE_ASYNC); /* older kernels would do it here and now */
-        break;
     case SL_DISK_SYNC:
         io_uring_prep_fsync(sqe, op->args.sync.fd, op->args.sync.data_only ? IORING_FSYNC_DATASYNC : 0);
         break;
@@ -116,10 +112,11 @@ static void make_sqe(struct uring *uring, struct io_uring_sqe *sqe, struct sl_di
         io_uring_prep_statx(sqe, op->args.stat.dir_fd, op->args.stat.path, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH,
                             STATX_BASIC_STATS, op->args.stat.out);
         break;
+    case SL_DISK_PREFETCH:
     case SL_DISK_TRUNCATE:
     case SL_DISK_STATFS:
     case SL_DISK_LIST:
-    case SL_DISK_KINDS: assert(!"liburing has no words for this kind");
+    case SL_DISK_KINDS: assert(!"the helpers do this kind");
     }
     io_uring_sqe_set_data(sqe, op);
 }
@@ -261,7 +258,8 @@ static int try_calls(struct uring *uring)
     return rc < 0 ? -rc : 0;
 }
 
-/* 0 or an errno. Asks the kernel, not its version. */
+/* 0 or an errno. Asks the kernel, not its version. What is not listed, the helpers do; so they do what brings in cold
+ * bytes: the ring's own helpers inherit the loop's short time slices and would take its CPU. */
 static int probe_kinds(struct uring *uring)
 {
     static const struct {
@@ -274,7 +272,7 @@ static int probe_kinds(struct uring *uring)
         {SL_DISK_LINK, IORING_OP_LINKAT},        {SL_DISK_RENAME, IORING_OP_RENAMEAT},
         {SL_DISK_UNLINK, IORING_OP_UNLINKAT},    {SL_DISK_MKDIR, IORING_OP_MKDIRAT},
         {SL_DISK_SETXATTR, IORING_OP_FSETXATTR}, {SL_DISK_GETXATTR, IORING_OP_FGETXATTR},
-        {SL_DISK_STAT, IORING_OP_STATX},         {SL_DISK_PREFETCH, IORING_OP_FADVISE},
+        {SL_DISK_STAT, IORING_OP_STATX},
     };
     struct io_uring_probe *probe = io_uring_get_probe_ring(&uring->ring);
     if (probe == NULL)
@@ -320,7 +318,7 @@ sl_err sl_disk_uring_create(struct sl_slab_pool *pool, struct sl_disk **disk_out
         free(uring);
         return SL_UNSUPPORTED;
     }
-    sl_err err = sl_disk_threads_create(SL_DISK_HELPER_COUNT, &uring->helpers);
+    sl_err err = sl_disk_threads_create(SL_DISK_THREAD_COUNT, &uring->helpers);
     if (err != SL_OK) {
         sl_text_printf(why, "no helper threads (%s)", sl_err_row(err)->title);
         goto fail;

@@ -107,6 +107,7 @@ struct sl_disk_op {
             size_t len, done;
             uint64_t offset;
             struct sl_slab *slab;
+            bool is_cold;
         } io; /* READ, WRITE */
         struct {
             int fd;
@@ -204,6 +205,15 @@ void sl_disk_write(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct s
 /* Reads up to `len` bytes into slab->base (FILLING, one reference as above). result < len: the file ends there. */
 void sl_disk_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
                   uint64_t offset, sl_disk_cb on_done, void *ctx);
+
+/* The same of bytes that were on disk a moment ago: even what lies in the page cache by now is copied by a helper,
+ * never by the loop. Whoever first touches memory that a host lends to a virtual machine waits for it. */
+void sl_disk_read_cold(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
+                       uint64_t offset, sl_disk_cb on_done, void *ctx);
+
+/* cachestat(2): whether all of these bytes of the file lie in the page cache. At once, any thread. true also where the
+ * kernel does not tell (before 6.5). */
+bool sl_disk_is_cached(int fd, uint64_t offset, uint64_t bytes);
 
 /* posix_fadvise(2), POSIX_FADV_WILLNEED: asks for these bytes to be brought into the page cache. A wish: what becomes
  * of it only the next read tells. */

@@ -208,7 +208,8 @@ struct sl_store_reader {
     int fd;
     sl_err err; /* why it is refused, while it is closed */
     size_t bytes_read;
-    uint64_t prefetched; /* asked for so far: the end of it */
+    uint64_t prefetched; /* asked for, or found in the page cache, so far: the end of it */
+    uint64_t cold_end;   /* what lies before it was not in the page cache */
     bool is_large, is_close_wanted;
     char *meta_bytes; /* while open; most readers are only to see that there is nothing */
 };

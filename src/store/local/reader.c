@@ -136,13 +136,24 @@ static void prefetch_behind(struct sl_store_reader *reader, size_t len, uint64_t
         return;
     bool is_elsewhere = reader->prefetched < end || reader->prefetched > end + 2 * PREFETCH_BYTES;
     if (is_elsewhere)
-        reader->prefetched = end;
+        reader->prefetched = reader->cold_end = end;
     if (reader->prefetched >= reader->size || reader->prefetched - end >= PREFETCH_BYTES)
         return;
     uint64_t left = reader->size - reader->prefetched, bytes = left < PREFETCH_BYTES ? left : PREFETCH_BYTES;
-    sl_disk_prefetch(reader->store->disk, &reader->prefetch_op, reader->fd, reader->prefetched, bytes, on_prefetched,
-                     reader);
+    uint64_t from = reader->prefetched;
     reader->prefetched += bytes;
+    if (sl_disk_is_cached(reader->fd, from, bytes))
+        return;
+    reader->cold_end = reader->prefetched;
+    sl_disk_prefetch(reader->store->disk, &reader->prefetch_op, reader->fd, from, bytes, on_prefetched, reader);
+}
+
+static bool is_cold(const struct sl_store_reader *reader, size_t len, uint64_t offset)
+{
+    if (!reader->is_large)
+        return false;
+    return offset < reader->cold_end ||
+           (offset + len > reader->prefetched && !sl_disk_is_cached(reader->fd, offset, len));
 }
 
 struct sl_validator sl_store_validator(const struct sl_store_reader *reader)
@@ -168,7 +179,8 @@ void sl_store_read(struct sl_store_reader *reader, struct sl_slab *slab, size_t 
     assert(reader->fd >= 0);
     reader->on_done = on_done;
     reader->ctx = ctx;
-    sl_disk_read(reader->store->disk, &reader->op, reader->fd, slab, len, offset, on_reader_read, reader);
+    (is_cold(reader, len, offset) ? sl_disk_read_cold : sl_disk_read)(reader->store->disk, &reader->op, reader->fd,
+                                                                      slab, len, offset, on_reader_read, reader);
     prefetch_behind(reader, len, offset + len);
 }
 

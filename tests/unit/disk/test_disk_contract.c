@@ -566,6 +566,44 @@ static void prefetch_asks_for_any_stretch_of_a_file(void **state)
     close_file(f, fd);
 }
 
+static void a_cold_read_brings_the_same_bytes(void **state)
+{
+    struct fixture *f = *state;
+    int fd = open_file(f, "a", O_CREAT | O_RDWR);
+    struct sl_slab *out = slab_filled(f, SL_SLAB_MEDIUM, 7);
+    SUCCEEDS(f, write, fd, out, 0, out->bytes, 0);
+    SUCCEEDS(f, sync, fd, true);
+    assert_true(sl_disk_is_cached(fd, 0, out->bytes));
+    for (int is_dropped = 0; is_dropped < 2; is_dropped++) {
+        struct sl_slab *in = sl_slab_try(f->pool, SL_SLAB_MEDIUM);
+        memset(in->base, 0, in->bytes);
+        SUCCEEDS(f, read_cold, fd, in, in->bytes, 1);
+        assert_int_equal(f->op.result, in->bytes - 1);
+        assert_memory_equal(in->base, out->base + 1, in->bytes - 1);
+        sl_slab_release(in);
+        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    }
+    sl_slab_release(out);
+    close_file(f, fd);
+}
+
+static void is_cached_tells_what_was_dropped(void **state)
+{
+    struct fixture *f = *state;
+    int fd = open_file(f, "a", O_CREAT | O_RDWR);
+    assert_int_equal(pwrite(fd, "x", 1, (1 << 20) - 1), 1);
+    assert_int_equal(fsync(fd), 0);
+    assert_true(sl_disk_is_cached(fd, (1 << 20) - 1, 1));
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    if (syscall(451 /* cachestat */, -1, NULL, NULL, 0) == -1 && errno == ENOSYS)
+        assert_true(sl_disk_is_cached(fd, (1 << 20) - 1, 1)); /* it cannot be known */
+    else
+        assert_false(sl_disk_is_cached(fd, (1 << 20) - 1, 1));
+    assert_true(sl_disk_is_cached(-1, 0, 1));
+    assert_true(sl_disk_is_cached(fd, 0, 0));
+    close_file(f, fd);
+}
+
 static void statfs_tells_what_the_kernel_tells(void **state)
 {
     struct fixture *f = *state;
@@ -697,6 +735,8 @@ static const struct CMUnitTest cases[] = {
     CASE(sync_file_and_directory_succeeds),
     CASE(xattr_set_is_got_back),
     CASE(prefetch_asks_for_any_stretch_of_a_file),
+    CASE(a_cold_read_brings_the_same_bytes),
+    CASE(is_cached_tells_what_was_dropped),
     CASE(statfs_tells_what_the_kernel_tells),
     CASE(on_done_starting_its_own_op_again_makes_a_chain),
     CASE(operations_5000_in_one_turn_end_once_each),
