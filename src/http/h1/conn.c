@@ -21,6 +21,16 @@ void sl_h1_set_timer(struct sl_h1 *conn, h2o_timeout_t *timeout, h2o_timeout_cb 
 
 /* ---- bytes read ahead ---- */
 
+/* Thousands may wait with a few bytes of a body behind their heads: they keep no room for a whole head. */
+static void set_spare_room(struct sl_h1 *conn, size_t room)
+{
+    assert(room >= conn->spare_len && room > 0);
+    if (room == conn->spare_room)
+        return;
+    conn->spare = h2o_mem_realloc(conn->spare, room);
+    conn->spare_room = room;
+}
+
 void sl_h1_keep_spare(struct sl_h1 *conn, const char *bytes, size_t len)
 {
     assert(conn->spare == NULL);
@@ -28,7 +38,7 @@ void sl_h1_keep_spare(struct sl_h1 *conn, const char *bytes, size_t len)
         conn->request.h2o.http1_is_persistent = 0;
         return;
     }
-    conn->spare = h2o_mem_alloc(SL_H1_SPARE_BYTES);
+    set_spare_room(conn, len);
     memcpy(conn->spare, bytes, len);
     conn->spare_len = len;
 }
@@ -43,6 +53,7 @@ void sl_h1_use_spare(struct sl_h1 *conn, size_t len)
     }
     free(conn->spare);
     conn->spare = NULL;
+    conn->spare_room = 0;
 }
 
 /* ---- requests ---- */
@@ -148,6 +159,8 @@ static void take_head(struct sl_h1 *conn, struct sl_h1_head *head)
         move_span(&head->headers[i].value, from, head->bytes, copy);
     }
     sl_h1_use_spare(conn, head->bytes);
+    if (conn->spare_len > 0)
+        set_spare_room(conn, conn->spare_len);
     fill_request(conn, head);
 }
 
@@ -199,8 +212,7 @@ static void on_head_timeout(h2o_timeout_entry_t *entry)
 static void on_head_readable(void *owner)
 {
     struct sl_h1 *conn = owner;
-    if (conn->spare == NULL)
-        conn->spare = h2o_mem_alloc(SL_H1_SPARE_BYTES);
+    set_spare_room(conn, SL_H1_SPARE_BYTES);
     if (!conn->is_head_timed) /* from its first byte on, however it is dripped */
         sl_h1_set_timer(conn, &conn->http->head_timeout, on_head_timeout);
     conn->is_head_timed = true;

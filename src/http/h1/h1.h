@@ -29,8 +29,8 @@ struct sl_h1 {
     enum sl_h1_phase phase;
     h2o_timeout_entry_t timer;
 
-    char *spare; /* SL_H1_SPARE_BYTES while there are bytes not yet used, else NULL */
-    size_t spare_len;
+    char *spare; /* bytes not yet used; NULL: none */
+    size_t spare_len, spare_room;
     struct sl_h1_scan scan;
 
     struct sl_chunked chunked;
