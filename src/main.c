@@ -25,6 +25,7 @@ struct program {
     struct sl_config config;
     struct sl_store_root *root;
     struct sl_hash_pool *hash_pool;
+    struct sl_tls *tls; /* NULL: no listener is TLS */
     struct sl_worker **workers;
     unsigned worker_count;
     unsigned fds_max;
@@ -52,6 +53,24 @@ static unsigned raise_fd_limit(void)
     return limit.rlim_cur > UINT_MAX ? UINT_MAX : (unsigned)limit.rlim_cur;
 }
 
+/* false: message_out tells why. *tls_out is yours. */
+static bool load_tls(const struct sl_config *config, struct sl_tls **tls_out, char *message_out, size_t room)
+{
+    struct sl_tls_pair pairs[SL_FILES_MAX];
+    for (size_t i = 0; i < config->tls_certs.count; i++)
+        pairs[i] = (struct sl_tls_pair){.cert_file = config->tls_certs.at[i], .key_file = config->tls_keys.at[i]};
+    return sl_tls_create(pairs, config->tls_certs.count, true, tls_out, message_out, room) == SL_OK;
+}
+
+/* "http://..." becomes "https://..."; there is room. */
+static void tell_secure(char *url)
+{
+    if (strncmp(url, "http:", 5) == 0) {
+        memmove(url + 5, url + 4, strlen(url + 4) + 1);
+        url[4] = 's';
+    }
+}
+
 static bool open_listeners(struct program *program, struct sl_worker_options *options)
 {
     unsigned loops = program->config.loops;
@@ -63,12 +82,14 @@ static bool open_listeners(struct program *program, struct sl_worker_options *op
         const struct sl_listen *listen = &listeners->at[i];
         char *url = program->urls[i];
         sl_err err =
-            sl_listener_open(&listen->address.any, listen->address_bytes, loops, fds, url, sizeof *program->urls);
+            sl_listener_open(&listen->address.any, listen->address_bytes, loops, fds, url, sizeof *program->urls - 1);
         if (err != SL_OK) {
             say_and_fail(url, 0);
             free(fds);
             return false;
         }
+        if (listen->is_tls)
+            tell_secure(url);
         for (unsigned loop = 0; loop < loops; loop++)
             options[loop].listen_fds[i] = fds[loop];
     }
@@ -88,6 +109,7 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
         options[i].config = &program->config;
         options[i].root = program->root;
         options[i].hash_pool = program->hash_pool;
+        options[i].tls = program->tls;
         options[i].connections_max = wanted < fds / 3 ? wanted : fds / 3;
         options[i].files_max = fds / 3 < FILES_MAX ? fds / 3 : FILES_MAX; /* the last third: folders, downloads */
         options[i].listen_count = program->config.listeners.count;
@@ -112,6 +134,8 @@ static int start(struct program *program)
     char message[512];
     if (sl_store_root_open(&store, &program->root, message, sizeof message) != SL_OK)
         return say_and_fail(message, EXIT_BAD_START);
+    if (config->tls_certs.count > 0 && !load_tls(config, &program->tls, message, sizeof message))
+        return say_and_fail(message, EXIT_BAD_START);
     program->fds_max = raise_fd_limit();
     struct sl_worker_options *options = calloc(config->loops, sizeof *options);
     if (options == NULL)
@@ -132,7 +156,8 @@ static void say_started(const struct program *program)
     char root[PATH_MAX];
     printf("sluice %s\n", SLUICE_VERSION);
     for (size_t i = 0; i < config->listeners.count; i++)
-        printf("  %-11s %s\n", i == 0 ? "listening" : "", program->urls[i]);
+        printf("  %-11s %s%s\n", i == 0 ? "listening" : "", program->urls[i],
+               config->listeners.at[i].is_tls && strncmp(program->urls[i], "unix:", 5) == 0 ? " (TLS)" : "");
     printf("  %-11s %s (%s)\n", "root", realpath(config->root, root) != NULL ? root : config->root,
            sl_store_root_summary(program->root));
     if (!sl_store_root_has_meta(program->root))
@@ -141,7 +166,8 @@ static void say_started(const struct program *program)
     printf("  %-11s %s\n", "engine", program->engine_reason);
     printf("  %-11s %s\n", "durability", durability[config->durability]);
     if (strncmp(program->urls[0], "unix:", 5) == 0)
-        printf("  %-11s curl --unix-socket %s -T FILE http://localhost/\n", "try", program->urls[0] + 5);
+        printf("  %-11s curl --unix-socket %s -T FILE %s://localhost/\n", "try", program->urls[0] + 5,
+               config->listeners.at[0].is_tls ? "https" : "http");
     else
         printf("  %-11s curl -T FILE %s/\n", "try", program->urls[0]);
     fflush(stdout);
@@ -155,10 +181,10 @@ static int block_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of one upload, not the end of the program */
-    signal(SIGHUP, SIG_IGN);  /* the log goes to stderr: there is nothing to reopen */
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
@@ -172,11 +198,37 @@ static void end_on_next_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void wait_for_signal(int fd)
+/* SIGHUP. What serves now goes on serving if the new files are not good. (The log goes to stderr: there is nothing to
+ * reopen.) */
+static void reload(struct program *program)
+{
+    char message[512];
+    struct sl_tls *tls;
+    if (program->tls == NULL) {
+        sl_log(SL_LOG_INFO, "SIGHUP: there are no certificates to reload");
+        return;
+    }
+    if (!load_tls(&program->config, &tls, message, sizeof message)) {
+        sl_log(SL_LOG_ERROR, "certificates not reloaded, the old ones stay: %s", message);
+        return;
+    }
+    sl_tls_release(program->tls);
+    program->tls = tls;
+    for (unsigned i = 0; i < program->worker_count; i++)
+        sl_worker_set_tls(program->workers[i], tls);
+    sl_log(SL_LOG_INFO, "certificates reloaded");
+}
+
+/* Until one that ends the program. */
+static void wait_for_signal(struct program *program, int fd)
 {
     struct signalfd_siginfo info;
-    while (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
-        ;
+    do {
+        while (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
+            ;
+        if (info.ssi_signo == SIGHUP)
+            reload(program);
+    } while (info.ssi_signo == SIGHUP);
     sl_log(SL_LOG_INFO, "stopping on signal %u: finishing what is in flight, for at most %u s", info.ssi_signo,
            DRAIN_MS / 1000);
 }
@@ -230,6 +282,7 @@ static void dispose(struct program *program)
     for (unsigned i = 0; i < program->worker_count; i++)
         sl_worker_destroy(program->workers[i]);
     free(program->workers);
+    sl_tls_release(program->tls);
     sl_store_root_close(program->root);
     sl_config_dispose(&program->config);
 }
@@ -250,7 +303,7 @@ int main(int argc, char *argv[], char *envp[])
         return status;
     sl_log_start(program.config.log_format, STDERR_FILENO);
     say_started(&program);
-    wait_for_signal(signal_fd);
+    wait_for_signal(&program, signal_fd);
     end_on_next_signal();
     bool are_home = stop_workers(&program);
     remove_sockets(&program);

@@ -207,6 +207,28 @@ static bool set_defaults(struct sl_config_load *load)
     return true;
 }
 
+/* What no single key can tell. */
+static bool check_tls(struct sl_config_load *load)
+{
+    const struct sl_config *config = load->config;
+    const struct sl_listen *secure = NULL;
+    for (size_t i = 0; i < config->listeners.count && secure == NULL; i++)
+        secure = config->listeners.at[i].is_tls ? &config->listeners.at[i] : NULL;
+    size_t certs = config->tls_certs.count, keys = config->tls_keys.count;
+    if (certs != keys)
+        sl_text_printf(&load->message, "sluice: tls-key: there are %zu beside %zu of tls-cert; give each its own",
+                       keys, certs);
+    else if (secure != NULL && certs == 0)
+        sl_text_printf(&load->message, "sluice: listen: %s needs a certificate; name it with tls-cert and tls-key",
+                       secure->text);
+    else if (secure == NULL && certs > 0)
+        sl_text_printf(&load->message,
+                       "sluice: tls-cert: no address uses it; mark one, e.g. --listen \"0.0.0.0:8443 tls\"");
+    else
+        return true;
+    return false;
+}
+
 enum sl_config_result sl_config_load(int argc, char *const argv[], char *const envp[], struct sl_config *config_out,
                                      char *message_out, size_t room)
 {
@@ -221,7 +243,7 @@ enum sl_config_result sl_config_load(int argc, char *const argv[], char *const e
     if (result != SL_CONFIG_OK)
         return result;
     if (set_defaults(&load) && (file == NULL || sl_config_read_yaml(&load, file)) &&
-        set_from_environment(&load, envp) && set_from_words(&load, words))
+        set_from_environment(&load, envp) && set_from_words(&load, words) && check_tls(&load))
         return SL_CONFIG_OK;
     sl_config_dispose(config_out);
     return SL_CONFIG_BAD;
@@ -231,6 +253,8 @@ void sl_config_dispose(struct sl_config *config)
 {
     if (config == NULL)
         return;
+    sl_config_drop_files(&config->tls_certs);
+    sl_config_drop_files(&config->tls_keys);
     free(config->root);
     free(config->public_url);
     free(config->base_path);

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LISTEN_CURE "write 127.0.0.1:8080, [::1]:8080, :8080 for all addresses, or unix:/run/sluice.sock"
+#define LISTEN_CURE \
+    "write 127.0.0.1:8080, [::1]:8080, :8080 for all addresses, or unix:/run/sluice.sock, and tls behind it for HTTPS"
 
 /* Cuts `prefix` off the front; false: it is not there. */
 static bool take_prefix(struct sl_bytes *s, const char *prefix)
@@ -97,22 +98,47 @@ static bool has_port_zero(const struct sl_listen *listen)
     __builtin_unreachable();
 }
 
+/* "ADDR:PORT tls" */
+static bool take_tls(struct sl_bytes *place)
+{
+    static const char mark[] = " tls";
+    size_t len = sizeof mark - 1;
+    if (place->len < len || memcmp(place->base + place->len - len, mark, len) != 0)
+        return false;
+    *place = sl_bytes_trim((struct sl_bytes){place->base, place->len - len});
+    return true;
+}
+
 bool sl_config_add_listener(struct sl_config_load *load, const struct sl_setting *setting,
                             struct sl_listeners *listeners)
 {
-    struct sl_bytes value = setting->value, rest = value;
-    struct sl_listen listen = {0};
-    bool is_good = take_prefix(&rest, "unix:") ? read_unix(rest, &listen) : read_inet(value, &listen);
-    if (!is_good)
+    struct sl_bytes value = setting->value, place = value;
+    struct sl_listen listen = {.is_tls = take_tls(&place)};
+    struct sl_bytes rest = place;
+    bool is_good = take_prefix(&rest, "unix:") ? read_unix(rest, &listen) : read_inet(place, &listen);
+    if (!is_good || value.len >= sizeof listen.text)
         return sl_config_refuse(load, setting, "is not an address; " LISTEN_CURE);
     for (size_t i = 0; i < listeners->count; i++)
         if (memcmp(&listeners->at[i].address, &listen.address, sizeof listen.address) == 0 && !has_port_zero(&listen))
             return sl_config_refuse(load, setting, "is there twice; remove one");
     if (listeners->count == SL_LISTEN_MAX)
         return sl_config_refuse(load, setting, "is one address too many; write at most %d", SL_LISTEN_MAX);
-    assert(value.len < sizeof listen.text);
     memcpy(listen.text, value.base, value.len);
     listeners->at[listeners->count++] = listen;
+    return true;
+}
+
+bool sl_config_add_file(struct sl_config_load *load, const struct sl_setting *setting, struct sl_files *files)
+{
+    if (setting->value.len == 0)
+        return true; /* none */
+    if (setting->value.base[0] == '~')
+        return sl_config_refuse(load, setting, "begins with ~, which only a shell knows; write the whole path");
+    if (files->count == SL_FILES_MAX)
+        return sl_config_refuse(load, setting, "is one file too many; write at most %d", SL_FILES_MAX);
+    char **slot = &files->at[files->count++];
+    *slot = NULL;
+    sl_config_keep_text(slot, setting->value);
     return true;
 }
 

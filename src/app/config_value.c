@@ -57,6 +57,12 @@ void sl_config_keep_text(char **member, struct sl_bytes value)
     *member = copy;
 }
 
+void sl_config_drop_files(struct sl_files *files)
+{
+    while (files->count > 0)
+        free(files->at[--files->count]);
+}
+
 static bool set_directory(struct sl_config_load *load, const struct sl_setting *setting, char **member)
 {
     if (setting->value.len == 0)
@@ -238,6 +244,10 @@ static bool set_one(struct sl_config_load *load, const struct sl_setting *settin
         if (is_first)
             ((struct sl_listeners *)member)->count = 0;
         return sl_config_add_listener(load, setting, member);
+    case SL_KIND_FILES:
+        if (is_first)
+            sl_config_drop_files(member);
+        return sl_config_add_file(load, setting, member);
     case SL_KIND_DIRECTORY: return set_directory(load, setting, member);
     case SL_KIND_URL: return sl_config_set_url(load, setting, member);
     case SL_KIND_BASE_PATH: return sl_config_set_base_path(load, setting, member);

@@ -11,6 +11,7 @@
 
 enum sl_option_kind {
     SL_KIND_LISTEN,
+    SL_KIND_FILES,
     SL_KIND_DIRECTORY,
     SL_KIND_URL,
     SL_KIND_BASE_PATH,
@@ -46,7 +47,7 @@ extern const struct sl_option sl_options[SL_OPTIONS];
 /* NULL: no such option. The name is without "--". */
 const struct sl_option *sl_option_find(struct sl_bytes name);
 
-/* LISTEN, ORIGINS and DIGESTS take several values. */
+/* LISTEN, FILES, ORIGINS and DIGESTS take several values. */
 bool sl_option_is_list(const struct sl_option *option);
 
 /* In the order of precedence, lowest first; 0 is "not set yet". */
@@ -79,9 +80,10 @@ struct sl_config_load {
  * same one. Sources come lowest first. false: load->message says why. */
 bool sl_config_set(struct sl_config_load *load, const struct sl_setting *setting);
 
-/* The four kinds that name places (config_place.c); each works like sl_config_set on its member. */
+/* The five kinds that name places (config_place.c); each works like sl_config_set on its member. */
 bool sl_config_add_listener(struct sl_config_load *load, const struct sl_setting *setting,
                             struct sl_listeners *listeners);
+bool sl_config_add_file(struct sl_config_load *load, const struct sl_setting *setting, struct sl_files *files);
 bool sl_config_set_url(struct sl_config_load *load, const struct sl_setting *setting, char **member);
 bool sl_config_set_base_path(struct sl_config_load *load, const struct sl_setting *setting, char **member);
 bool sl_config_set_template(struct sl_config_load *load, const struct sl_setting *setting, char **member);
@@ -92,6 +94,9 @@ bool sl_config_add_origin(struct sl_config_load *load, const struct sl_setting *
 
 /* Replaces *member by a copy of value, which holds no NUL. Aborts when there is no memory. */
 void sl_config_keep_text(char **member, struct sl_bytes value);
+
+/* Empties the list. */
+void sl_config_drop_files(struct sl_files *files);
 
 /* Reads the YAML file at `path`. false: load->message says why. */
 bool sl_config_read_yaml(struct sl_config_load *load, const char *path);

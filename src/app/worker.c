@@ -19,6 +19,13 @@
 #define TICK_MS  1000
 #define SLICE_NS UINT64_C(200000)
 
+/* Behind each listening socket: what its connections speak. */
+struct door {
+    struct sl_worker *worker;
+    struct sl_listener *listener;
+    bool is_tls;
+};
+
 struct sl_worker {
     struct sl_worker_options options; /* fixed after start */
     pthread_t thread;
@@ -33,7 +40,7 @@ struct sl_worker {
     struct sl_intake intake;
     struct sl_http *http;
     struct sl_watch disk_watch, mailbox_watch;
-    struct sl_listener *listeners[SL_LISTEN_MAX];
+    struct door doors[SL_LISTEN_MAX];
     bool is_draining;
     /* from the main thread */
     struct sl_mail drain_mail, abort_mail;
@@ -41,6 +48,7 @@ struct sl_worker {
     pthread_mutex_t lock;
     pthread_cond_t started;
     bool is_start_known;
+    struct sl_tls *tls;
     bool is_gone; /* the thread reads no more mail */
     sl_err start_err;
     char *reason;
@@ -54,13 +62,34 @@ static bool is_full(const struct sl_worker *worker)
     return worker->http->connection_count >= worker->options.connections_max;
 }
 
+/* The one of now, yours to release. */
+static struct sl_tls *take_tls(struct sl_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    struct sl_tls *tls = sl_tls_acquire(worker->tls);
+    pthread_mutex_unlock(&worker->lock);
+    return tls;
+}
+
+void sl_worker_set_tls(struct sl_worker *worker, struct sl_tls *tls)
+{
+    pthread_mutex_lock(&worker->lock);
+    struct sl_tls *old = worker->tls;
+    worker->tls = sl_tls_acquire(tls);
+    pthread_mutex_unlock(&worker->lock);
+    sl_tls_release(old);
+}
+
 static void on_accept(h2o_socket_t *socket, void *ctx)
 {
-    struct sl_worker *worker = ctx;
-    sl_http_accept(worker->http, socket);
+    struct door *door = ctx;
+    struct sl_worker *worker = door->worker;
+    struct sl_tls *tls = door->is_tls ? take_tls(worker) : NULL;
+    sl_http_accept(worker->http, socket, tls);
+    sl_tls_release(tls);
     if (is_full(worker))
         for (size_t i = 0; i < worker->options.listen_count; i++)
-            sl_listener_pause(worker->listeners[i]);
+            sl_listener_pause(worker->doors[i].listener);
 }
 
 static void on_connection_closed(void *ctx)
@@ -68,7 +97,7 @@ static void on_connection_closed(void *ctx)
     struct sl_worker *worker = ctx;
     if (!worker->is_draining && !is_full(worker))
         for (size_t i = 0; i < worker->options.listen_count; i++)
-            sl_listener_resume(worker->listeners[i]);
+            sl_listener_resume(worker->doors[i].listener);
 }
 
 /* ---- completion sources ---- */
@@ -104,7 +133,7 @@ static void drain(struct sl_worker *worker)
     worker->is_draining = true;
     h2o_timeout_unlink(&worker->tick);
     for (size_t i = 0; i < worker->options.listen_count; i++)
-        sl_listener_close(worker->listeners[i]);
+        sl_listener_close(worker->doors[i].listener);
     sl_http_drain(worker->http);
 }
 
@@ -205,8 +234,12 @@ static sl_err build(struct sl_worker *worker)
 
 static void open_doors(struct sl_worker *worker)
 {
-    for (size_t i = 0; i < worker->options.listen_count; i++)
-        worker->listeners[i] = sl_listener_start(worker->loop, worker->options.listen_fds[i], on_accept, worker);
+    for (size_t i = 0; i < worker->options.listen_count; i++) {
+        struct door *door = &worker->doors[i];
+        door->worker = worker;
+        door->is_tls = worker->options.config->listeners.at[i].is_tls;
+        door->listener = sl_listener_start(worker->loop, worker->options.listen_fds[i], on_accept, door);
+    }
     h2o_timeout_init(worker->loop, &worker->tick_timeout, TICK_MS);
     worker->tick.cb = on_tick;
     h2o_timeout_link(worker->loop, &worker->tick_timeout, &worker->tick);
@@ -268,6 +301,7 @@ sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker
     worker->abort_mail.on_arrival = on_abort;
     pthread_mutex_init(&worker->lock, NULL);
     pthread_cond_init(&worker->started, NULL);
+    worker->tls = sl_tls_acquire(options->tls);
     snprintf(reason_out, room, "the loop could not be set up");
     if (pthread_create(&worker->thread, NULL, run, worker) != 0)
         abort();
@@ -295,6 +329,7 @@ bool sl_worker_join(struct sl_worker *worker, unsigned wait_ms)
 void sl_worker_destroy(struct sl_worker *worker)
 {
     sl_mailbox_dispose(&worker->mailbox);
+    sl_tls_release(worker->tls);
     pthread_mutex_destroy(&worker->lock);
     pthread_cond_destroy(&worker->started);
     free(worker);

@@ -76,7 +76,7 @@ static sl_err too_large(struct sl_bytes line, bool is_request_line)
     if (space == NULL)
         return SL_HEAD_TOO_LARGE;
     size_t rest = line.len - (size_t)(space + 1 - line.base);
-    bool is_long = rest > SL_H1_TARGET_BYTES_MAX && memchr(space + 1, ' ', rest) == NULL;
+    bool is_long = rest > SL_TARGET_BYTES_MAX && memchr(space + 1, ' ', rest) == NULL;
     return is_long ? SL_URI_TOO_LONG : SL_HEAD_TOO_LARGE;
 }
 
@@ -95,18 +95,6 @@ static bool is_token(struct sl_bytes s)
     for (size_t i = 0; i < s.len; i++)
         if (!sl_is_token_byte((unsigned char)s.base[i]))
             return false;
-    return s.len > 0;
-}
-
-/* URIs are ASCII, but people type others and clients pass them on; the path decoder wants UTF-8 of them. A fragment
- * never belongs here. */
-static bool is_target(struct sl_bytes s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.base[i];
-        if (c <= 0x20 || c == 0x7f || c == '#')
-            return false;
-    }
     return s.len > 0;
 }
 
@@ -157,9 +145,9 @@ static sl_err read_request_line(struct sl_h1_head *head, struct sl_bytes line)
         return SL_BAD_HEAD;
     head->method = (struct sl_bytes){line.base, (size_t)(first - line.base)};
     struct sl_bytes target = {first + 1, (size_t)(last - first) - 1};
-    if (!is_token(head->method) || !is_target(target))
+    if (!is_token(head->method) || !sl_target_is_valid(target))
         return SL_BAD_HEAD;
-    if (target.len > SL_H1_TARGET_BYTES_MAX)
+    if (target.len > SL_TARGET_BYTES_MAX)
         return SL_URI_TOO_LONG;
     sl_err err = read_version(head, without_front(line, (size_t)(last + 1 - line.base)));
     return err != SL_OK ? err : read_target(head, target);
@@ -190,36 +178,6 @@ struct controls {
     bool is_every_expectation_known;
     bool has_close, has_keep_alive;
 };
-
-/* The bytes of one; whether they name an address is for whoever resolves it. */
-static bool is_ipv6(struct sl_bytes s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (sl_hex_digit((unsigned char)s.base[i]) < 0 && s.base[i] != ':' && s.base[i] != '.')
-            return false;
-    return s.len > 1;
-}
-
-/* uri-host [ ":" port ] (RFC 9110 section 7.2), narrowed to what names a server: the value ends up in links. */
-static bool is_host(struct sl_bytes s)
-{
-    size_t i = 0;
-    if (s.len > SL_H1_HOST_BYTES_MAX)
-        return false;
-    if (s.len > 0 && s.base[0] == '[') {
-        const char *end = memchr(s.base, ']', s.len);
-        if (end == NULL || !is_ipv6((struct sl_bytes){s.base + 1, (size_t)(end - s.base) - 1}))
-            return false;
-        i = (size_t)(end + 1 - s.base);
-    } else {
-        while (i < s.len && sl_is_unreserved_byte((unsigned char)s.base[i]))
-            i++;
-    }
-    if (i == 0 || i == s.len)
-        return i > 0;
-    uint64_t port;
-    return s.base[i] == ':' && sl_bytes_to_u64(without_front(s, i + 1), &port) && port <= 65535;
-}
 
 static void note_connection(struct controls *controls, struct sl_bytes list)
 {
@@ -279,11 +237,11 @@ static sl_err judge_host(struct sl_h1_head *head, const struct controls *control
 {
     if (controls->hosts > 1 || (controls->hosts == 0 && head->minor_version > 0))
         return SL_BAD_HOST;
-    if (controls->hosts == 1 && !is_host(controls->host))
+    if (controls->hosts == 1 && !sl_host_is_valid(controls->host))
         return SL_BAD_HOST;
     if (head->host.len == 0)
         head->host = controls->host;
-    else if (!is_host(head->host))
+    else if (!sl_host_is_valid(head->host))
         return SL_BAD_HOST;
     return SL_OK;
 }

@@ -1,5 +1,6 @@
 #include "sluice/http/http.h"
 
+#include "connection.h"
 #include "handler/turn.h"
 #include "routes.h"
 #include "sluice/base/clock.h"
@@ -46,6 +47,7 @@ void sl_http_destroy(struct sl_http *http)
     if (http == NULL)
         return;
     assert(http->connection_count == 0);
+    sl_h2_held_free_spare(http);
     h2o_loop_t *loop = http->context.loop;
     h2o_timeout_dispose(loop, &http->head_timeout);
     h2o_timeout_dispose(loop, &http->keep_alive_timeout);

@@ -108,6 +108,13 @@ void sl_body_discard(struct sl_request *request)
     h2o_timeout_unlink(&request->resume_entry);
 }
 
+void sl_request_interim(struct sl_request *request, int status, const struct sl_interim_field *fields, size_t count)
+{
+    assert(status >= 100 && status < 200 && status != 101);
+    if (!request->is_response_started && request->h2o.version > 0x100)
+        request->body_ops->interim(request, status, fields, count);
+}
+
 void sl_request_abort(struct sl_request *request, sl_err why)
 {
     struct sl_sink *sink = request->sink;

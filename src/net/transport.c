@@ -1,11 +1,18 @@
 #include "sluice/net/transport.h"
 
+#include "sluice/base/list.h"
+#include "tls_stream.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define SLICE_BYTES ((size_t)32 << 10)
 
 struct sl_transport {
     h2o_socket_t *socket; /* always DONT_READ */
@@ -13,6 +20,14 @@ struct sl_transport {
     sl_transport_readable_cb on_readable;
     sl_transport_written_cb on_written;
     bool is_reading, is_unix, is_reset_on_close;
+    /* of TLS */
+    struct sl_tls_stream *tls; /* NULL: plain */
+    sl_transport_ready_cb on_ready;
+    h2o_timeout_t *soon;
+    h2o_timeout_entry_t poke;                /* bytes are there that the socket does not tell of */
+    bool is_flushing, is_ending, has_failed; /* ending: the socket's end follows the last ciphertext */
+    h2o_iovec_t *pieces;                     /* of the write under way */
+    size_t piece_count, piece_at, piece_used;
     char peer_text[INET6_ADDRSTRLEN];
 };
 
@@ -29,7 +44,14 @@ static void put_peer_text(struct sl_transport *transport)
         snprintf(transport->peer_text, INET6_ADDRSTRLEN, "%s", transport->is_unix ? "unix" : "unknown");
 }
 
-struct sl_transport *sl_transport_create(h2o_socket_t *socket)
+static void on_poke(h2o_timeout_entry_t *entry)
+{
+    struct sl_transport *transport = SL_CONTAINER_OF(entry, struct sl_transport, poke);
+    if (transport->is_reading)
+        transport->on_readable(transport->owner);
+}
+
+struct sl_transport *sl_transport_create(h2o_socket_t *socket, struct sl_tls *tls, h2o_timeout_t *soon)
 {
     struct sl_transport *transport = calloc(1, sizeof *transport);
     if (transport == NULL)
@@ -42,6 +64,10 @@ struct sl_transport *sl_transport_create(h2o_socket_t *socket)
     (void)getsockopt(h2o_socket_get_fd(socket), SOL_SOCKET, SO_DOMAIN, &domain, &len);
     transport->is_unix = domain == AF_UNIX;
     put_peer_text(transport);
+    transport->soon = soon;
+    transport->poke.cb = on_poke;
+    if (tls != NULL)
+        transport->tls = sl_tls_stream_create(tls, h2o_socket_get_fd(socket));
     return transport;
 }
 
@@ -49,6 +75,8 @@ void sl_transport_set_owner(struct sl_transport *transport, void *owner)
 {
     transport->owner = owner;
 }
+
+static _Thread_local char waste[16384];
 
 static enum sl_read receive(struct sl_transport *transport, char *into, size_t len, int flags, size_t *n_out)
 {
@@ -66,18 +94,107 @@ static enum sl_read receive(struct sl_transport *transport, char *into, size_t l
     return errno == EAGAIN ? SL_READ_LATER : SL_READ_BROKEN;
 }
 
+/* ---- ciphertext on its way out ---- */
+
+static void flush(struct sl_transport *transport);
+
+static void tell_written(struct sl_transport *transport)
+{
+    sl_transport_written_cb cb = transport->on_written;
+    transport->on_written = NULL;
+    free(transport->pieces);
+    transport->pieces = NULL;
+    transport->piece_count = 0;
+    if (cb != NULL)
+        cb(transport->owner, transport->has_failed ? SL_CLIENT_GONE : SL_OK);
+}
+
+/* What TLS added meanwhile leaves before the caller is told that its bytes have. */
+static void on_flushed(h2o_socket_t *socket, const char *err)
+{
+    struct sl_transport *transport = socket->data;
+    transport->is_flushing = false;
+    transport->has_failed |= err != NULL;
+    if (!transport->has_failed)
+        flush(transport);
+    if (transport->is_flushing)
+        return;
+    if (transport->is_ending)
+        (void)shutdown(h2o_socket_get_fd(socket), SHUT_WR);
+    tell_written(transport);
+}
+
+/* So much ciphertext of ours at a time: a peer that does not read holds no second copy of a whole answer. */
+static void encrypt_some(struct sl_transport *transport)
+{
+    size_t room = SLICE_BYTES;
+    while (transport->piece_at < transport->piece_count && room > 0 && !transport->has_failed) {
+        h2o_iovec_t piece = transport->pieces[transport->piece_at];
+        size_t len = piece.len - transport->piece_used;
+        len = len < room ? len : room;
+        transport->has_failed = !sl_tls_stream_write(transport->tls, piece.base + transport->piece_used, len);
+        room -= len;
+        transport->piece_used += len;
+        if (transport->piece_used == piece.len) {
+            transport->piece_at++;
+            transport->piece_used = 0;
+        }
+    }
+}
+
+static void flush(struct sl_transport *transport)
+{
+    if (transport->is_flushing)
+        return;
+    encrypt_some(transport);
+    h2o_iovec_t ciphertext = sl_tls_stream_take(transport->tls);
+    if (ciphertext.len == 0)
+        return;
+    transport->is_flushing = true;
+    h2o_socket_write(transport->socket, &ciphertext, 1, on_flushed);
+}
+
+/* ---- reading ---- */
+
+/* A timeout of 0 ms that is linked again from its own callback would run before any other connection has its turn, as
+ * long as the peer keeps up: so it is for the case only in which the socket itself has nothing to tell. */
+static bool is_socket_empty(struct sl_transport *transport)
+{
+    int bytes = 0;
+    return ioctl(h2o_socket_get_fd(transport->socket), FIONREAD, &bytes) != 0 || bytes == 0;
+}
+
+static void poke_if_pending(struct sl_transport *transport)
+{
+    h2o_timeout_unlink(&transport->poke);
+    if (transport->is_reading && sl_tls_stream_has_pending(transport->tls) && is_socket_empty(transport))
+        h2o_timeout_link(h2o_socket_get_loop(transport->socket), transport->soon, &transport->poke);
+}
+
+static enum sl_read read_tls(struct sl_transport *transport, char *into, size_t len, size_t *n_out)
+{
+    enum sl_read read = sl_tls_stream_read(transport->tls, into, len, n_out);
+    flush(transport); /* reading may have made TLS say something */
+    poke_if_pending(transport);
+    return read;
+}
+
 enum sl_read sl_transport_read(struct sl_transport *transport, char *into, size_t len, size_t *n_out)
 {
+    if (transport->tls != NULL)
+        return read_tls(transport, into, len, n_out);
     return receive(transport, into, len, 0, n_out);
 }
 
 enum sl_read sl_transport_discard(struct sl_transport *transport, size_t len, size_t *n_out)
 {
-    /* MSG_TRUNC discards on TCP; a unix socket would copy, so it gets a place to copy to. */
-    static _Thread_local char waste[16384];
-    if (!transport->is_unix)
-        return receive(transport, NULL, len, MSG_TRUNC, n_out);
-    return receive(transport, waste, len < sizeof waste ? len : sizeof waste, 0, n_out);
+    /* MSG_TRUNC discards on TCP; a unix socket would copy, and TLS must decrypt: they get a place to put it. */
+    size_t room = len < sizeof waste ? len : sizeof waste;
+    if (transport->tls != NULL)
+        return read_tls(transport, waste, room, n_out);
+    if (transport->is_unix)
+        return receive(transport, waste, room, 0, n_out);
+    return receive(transport, NULL, len, MSG_TRUNC, n_out);
 }
 
 static void on_readable(h2o_socket_t *socket, const char *err)
@@ -94,6 +211,8 @@ void sl_transport_read_start(struct sl_transport *transport, sl_transport_readab
         return;
     transport->is_reading = true;
     h2o_socket_read_start(transport->socket, on_readable);
+    if (transport->tls != NULL)
+        poke_if_pending(transport);
 }
 
 void sl_transport_read_stop(struct sl_transport *transport)
@@ -101,15 +220,80 @@ void sl_transport_read_stop(struct sl_transport *transport)
     if (!transport->is_reading)
         return;
     transport->is_reading = false;
+    h2o_timeout_unlink(&transport->poke);
     h2o_socket_read_stop(transport->socket);
 }
+
+/* ---- the handshake ---- */
+
+/* What lies unread would turn the close into a reset, and that eats the alert which tells the peer what is wrong. */
+static void empty_socket(struct sl_transport *transport)
+{
+    size_t n;
+    for (int i = 0; i < 4 && receive(transport, waste, sizeof waste, 0, &n) == SL_READ_BYTES; i++)
+        ;
+}
+
+static void go_on_with_handshake(struct sl_transport *transport)
+{
+    sl_err err = sl_tls_stream_handshake(transport->tls);
+    flush(transport);
+    if (err == SL_AGAIN)
+        return;
+    sl_transport_read_stop(transport);
+    if (err != SL_OK)
+        empty_socket(transport);
+    transport->on_ready(transport->owner, err);
+}
+
+static void on_handshake(h2o_socket_t *socket, const char *err)
+{
+    (void)err; /* reading will see it */
+    go_on_with_handshake(socket->data);
+}
+
+void sl_transport_handshake(struct sl_transport *transport, sl_transport_ready_cb on_ready)
+{
+    assert(transport->tls != NULL && !transport->is_reading);
+    transport->on_ready = on_ready;
+    transport->is_reading = true;
+    h2o_socket_read_start(transport->socket, on_handshake);
+}
+
+bool sl_transport_is_h2(const struct sl_transport *transport)
+{
+    return transport->tls != NULL && sl_tls_stream_is_h2(transport->tls);
+}
+
+bool sl_transport_is_tls(const struct sl_transport *transport)
+{
+    return transport->tls != NULL;
+}
+
+/* ---- writing ---- */
 
 static void on_written(h2o_socket_t *socket, const char *err)
 {
     struct sl_transport *transport = socket->data;
-    sl_transport_written_cb cb = transport->on_written;
-    transport->on_written = NULL;
-    cb(transport->owner, err == NULL ? SL_OK : SL_CLIENT_GONE);
+    transport->has_failed |= err != NULL;
+    tell_written(transport);
+}
+
+static void write_tls(struct sl_transport *transport, const h2o_iovec_t *pieces, size_t count)
+{
+    transport->pieces = malloc(count * sizeof *pieces);
+    if (transport->pieces == NULL)
+        abort();
+    memcpy(transport->pieces, pieces, count * sizeof *pieces);
+    transport->piece_count = count;
+    transport->piece_at = transport->piece_used = 0;
+    flush(transport);
+    if (transport->is_flushing)
+        return;
+    /* Nothing leaves, but the caller is told in a later turn all the same. */
+    h2o_iovec_t nothing = h2o_iovec_init(H2O_STRLIT(""));
+    transport->is_flushing = true;
+    h2o_socket_write(transport->socket, &nothing, 1, on_flushed);
 }
 
 void sl_transport_write(struct sl_transport *transport, const h2o_iovec_t *pieces, size_t count,
@@ -117,22 +301,48 @@ void sl_transport_write(struct sl_transport *transport, const h2o_iovec_t *piece
 {
     assert(transport->on_written == NULL && count > 0);
     transport->on_written = cb;
+    if (transport->tls != NULL) {
+        write_tls(transport, pieces, count);
+        return;
+    }
     h2o_socket_write(transport->socket, (h2o_iovec_t *)pieces, count, on_written);
 }
 
 void sl_transport_shutdown_write(struct sl_transport *transport)
 {
     assert(transport->on_written == NULL);
-    (void)shutdown(h2o_socket_get_fd(transport->socket), SHUT_WR);
+    if (transport->tls != NULL) {
+        transport->is_ending = true;
+        sl_tls_stream_end(transport->tls);
+        flush(transport);
+    }
+    if (!transport->is_flushing)
+        (void)shutdown(h2o_socket_get_fd(transport->socket), SHUT_WR);
+}
+
+/* A peer of TLS is told that this is the end and no cut (RFC 8446 section 6.1), if its socket takes it at once. */
+static void say_end(struct sl_transport *transport)
+{
+    if (transport->is_flushing || transport->is_ending || transport->has_failed || transport->is_reset_on_close)
+        return;
+    sl_tls_stream_end(transport->tls);
+    h2o_iovec_t ciphertext = sl_tls_stream_take(transport->tls);
+    if (ciphertext.len > 0)
+        (void)send(h2o_socket_get_fd(transport->socket), ciphertext.base, ciphertext.len,
+                   MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void sl_transport_close(struct sl_transport *transport)
 {
+    if (transport->tls != NULL)
+        say_end(transport);
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     if (transport->is_reset_on_close)
         (void)setsockopt(h2o_socket_get_fd(transport->socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     sl_transport_read_stop(transport);
-    h2o_socket_close(transport->socket);
+    h2o_socket_close(transport->socket); /* drops what was not sent yet; then its memory may go */
+    sl_tls_stream_destroy(transport->tls);
+    free(transport->pieces);
     free(transport);
 }
 

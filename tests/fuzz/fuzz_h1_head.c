@@ -30,7 +30,7 @@ static void check_head(const struct sl_h1_head *head, const char *buf, size_t le
     require(memcmp(buf + head->bytes - 4, "\r\n\r\n", 4) == 0);
     require_inside(head->method, buf, head->bytes);
     require_inside(head->host, buf, head->bytes);
-    require(head->method.len > 0 && head->target.len > 0 && head->target.len <= SL_H1_TARGET_BYTES_MAX);
+    require(head->method.len > 0 && head->target.len > 0 && head->target.len <= SL_TARGET_BYTES_MAX);
     require(head->target.base[0] == '/' || sl_bytes_equal(head->target, SL_BYTES("*")));
     require(head->minor_version <= 1);
     require(head->host.len > 0 || head->minor_version == 0);

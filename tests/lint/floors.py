@@ -5,7 +5,8 @@ import lint
 LEVEL = {"base": 0, "mem": 1, "disk": 2, "hash": 2, "decode": 2, "net": 2, "store": 3, "upload": 4, "http": 5, "app": 6}
 MAY_SEE = {
     "liburing.h": {"disk"},
-    "openssl/evp.h": {"hash"},
+    "openssl/": {"hash", "net"},
+    "nghttp2/": {"http"},
     "h2o.h": {"net", "http", "app"},
     "h2o/": {"net", "http", "app"},
     "yaml.h": {"app"},

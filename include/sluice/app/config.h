@@ -11,6 +11,7 @@
 #include "sluice/store/store.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ enum sl_listen_kind { SL_LISTEN_ALL, SL_LISTEN_IPV4, SL_LISTEN_IPV6, SL_LISTEN_U
 
 struct sl_listen {
     enum sl_listen_kind kind;
+    bool is_tls;
     socklen_t address_bytes;
     union {
         struct sockaddr any;
@@ -41,11 +43,19 @@ struct sl_listeners {
     size_t count; /* at least 1 after a load */
 };
 
+#define SL_FILES_MAX 64
+
+struct sl_files {
+    char *at[SL_FILES_MAX];
+    size_t count;
+};
+
 enum sl_direct { SL_DIRECT_AUTO, SL_DIRECT_OFF };
 
 /* The strings belong to the config. */
 struct sl_config {
     struct sl_listeners listeners;
+    struct sl_files tls_certs, tls_keys; /* as many of both; at least one if a listener is_tls, else none */
     char *root;
     char *public_url;   /* without a '/' at the end; "": made from the request's Host */
     char *base_path;    /* with '/' at both ends */

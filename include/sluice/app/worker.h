@@ -4,6 +4,7 @@
 #define SLUICE_APP_WORKER_H
 
 #include "sluice/app/config.h"
+#include "sluice/net/tls.h"
 
 struct sl_worker;
 
@@ -11,8 +12,9 @@ struct sl_worker_options {
     const struct sl_config *config; /* lent until destroy, as are the others */
     struct sl_store_root *root;
     struct sl_hash_pool *hash_pool;
+    struct sl_tls *tls;                  /* shared; NULL: no listener is TLS */
     unsigned connections_max, files_max; /* this worker's part */
-    int listen_fds[SL_LISTEN_MAX];       /* taken */
+    int listen_fds[SL_LISTEN_MAX];       /* taken; in the order of config->listeners */
     size_t listen_count;
 };
 
@@ -20,6 +22,9 @@ struct sl_worker_options {
  * or what failed. */
 SL_MUST_CHECK sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker **worker_out,
                                      char *reason_out, size_t room);
+
+/* Connections accepted from now on use it in the place of the one of the options; shared. Any thread. */
+void sl_worker_set_tls(struct sl_worker *worker, struct sl_tls *tls);
 
 /* Stop accepting, finish what is in flight. Any thread. */
 void sl_worker_drain(struct sl_worker *worker);

@@ -5,11 +5,10 @@
 
 #include "sluice/base/bytes.h"
 #include "sluice/base/err.h"
+#include "sluice/decode/target.h"
 
-#define SL_H1_HEADERS_MAX      100
-#define SL_H1_HEAD_BYTES_MAX   16384
-#define SL_H1_TARGET_BYTES_MAX 8192
-#define SL_H1_HOST_BYTES_MAX   261 /* a DNS name of 253, brackets, ":65535"; it is repeated in every URL we tell */
+#define SL_H1_HEADERS_MAX    100
+#define SL_H1_HEAD_BYTES_MAX 16384
 
 struct sl_h1_header {
     struct sl_bytes name;  /* as sent */

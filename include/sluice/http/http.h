@@ -4,6 +4,7 @@
 
 #include "sluice/base/list.h"
 #include "sluice/http/request.h"
+#include "sluice/net/tls.h"
 #include "sluice/upload/intake.h"
 
 struct sl_http_options {
@@ -24,11 +25,15 @@ struct sl_http {
     /* loop thread */
     struct sl_link connections;
     unsigned connection_count;
-    size_t text_bytes;            /* of forms' text fields */
-    unsigned download_slabs;      /* held by downloads, which must leave buffers for uploads */
-    unsigned download_smalls;     /* likewise, of small ones */
-    struct sl_link download_line; /* downloads that wait for one */
-    struct sl_link senders;       /* those that send from one, the oldest first */
+    size_t text_bytes;                       /* of forms' text fields */
+    unsigned download_slabs;                 /* held by downloads, which must leave buffers for uploads */
+    unsigned download_smalls;                /* likewise, of small ones */
+    struct sl_link download_line;            /* downloads that wait for one */
+    struct sl_link senders;                  /* those that send from one, the oldest first */
+    uint64_t h2_growth_bytes, h2_held_bytes; /* of HTTP/2: windows beyond the first size; bodies held back */
+    struct sl_h2_block *h2_spare;            /* for bodies that are to be held */
+    unsigned h2_spare_count;
+    uint64_t h2_head_bytes; /* likewise: what open streams keep of their heads */
     bool is_draining;
     uint64_t id_state; /* of the request ids we make */
     void (*on_connection_closed)(void *ctx);
@@ -45,8 +50,8 @@ void sl_http_destroy(struct sl_http *http);
 /* Once a second. */
 void sl_http_tick(struct sl_http *http);
 
-/* Serves a connection. socket: taken. */
-void sl_http_accept(struct sl_http *http, h2o_socket_t *socket);
+/* Serves a connection. socket: taken. tls: NULL for a plain one; else shared as long as it lasts. */
+void sl_http_accept(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls);
 
 /* Closes what is idle; the rest closes with its present answer. */
 void sl_http_drain(struct sl_http *http);

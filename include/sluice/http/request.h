@@ -39,10 +39,16 @@ struct sl_sink {
     const struct sl_sink_ops *ops;
 };
 
+/* A header of an interim response. */
+struct sl_interim_field {
+    struct sl_bytes name, value; /* the name in lower case */
+};
+
 struct sl_body_ops {
     void (*start)(struct sl_request *request);
     void (*resume)(struct sl_request *request);
     void (*cut)(struct sl_request *request);
+    void (*interim)(struct sl_request *request, int status, const struct sl_interim_field *fields, size_t count);
 };
 
 struct sl_request {
@@ -105,6 +111,10 @@ void sl_body_discard(struct sl_request *request);
 /* Breaks off an answer that its reader does not take; never from inside a callback of this request. The request is gone
  * when it returns, or soon. */
 void sl_request_cut(struct sl_request *request);
+
+/* Sends an interim response (RFC 9110 section 15.2: 103, 104, but not 101), before the final one and in the order of
+ * the calls; once an answer has begun, and to HTTP/1.0, it is left out. fields: lent for the call. */
+void sl_request_interim(struct sl_request *request, int status, const struct sl_interim_field *fields, size_t count);
 
 /* ---- for the protocols ---- */
 

@@ -1,10 +1,11 @@
-/* A byte stream over one accepted socket. h2o tells readiness, writes and keeps the socket's life; it never reads:
- * bytes go by recv() straight to where the caller wants them. Loop thread. */
+/* A byte stream over one accepted socket, plain or TLS. h2o tells readiness, writes and keeps the socket's life; it
+ * never reads: bytes go by recv() or SSL_read() straight to where the caller wants them. Loop thread. */
 #ifndef SLUICE_NET_TRANSPORT_H
 #define SLUICE_NET_TRANSPORT_H
 
 #include "sluice/base/err.h"
 #include "sluice/net/loop.h"
+#include "sluice/net/tls.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -14,8 +15,18 @@ typedef void (*sl_transport_readable_cb)(void *owner);
 /* err: SL_OK, or SL_CLIENT_GONE when the peer does not take bytes any more. */
 typedef void (*sl_transport_written_cb)(void *owner, sl_err err);
 
-/* socket: taken. Aborts when memory is out (a few dozen bytes). */
-struct sl_transport *sl_transport_create(h2o_socket_t *socket);
+/* socket: taken. tls: NULL for a plain one; else shared until close, and sl_transport_handshake comes first. soon: a
+ * timeout of 0 ms of the loop, lent until close. Aborts when memory is out. */
+struct sl_transport *sl_transport_create(h2o_socket_t *socket, struct sl_tls *tls, h2o_timeout_t *soon);
+
+/* Shakes hands; then on_ready runs once, unless the transport is closed before: SL_OK, or SL_CLIENT_GONE when that
+ * failed, and it is to be closed. Nothing else may be asked meanwhile. For how long is the caller's to watch. */
+typedef void (*sl_transport_ready_cb)(void *owner, sl_err err);
+void sl_transport_handshake(struct sl_transport *transport, sl_transport_ready_cb on_ready);
+
+/* Was HTTP/2 agreed on (ALPN)? Is it TLS at all? */
+bool sl_transport_is_h2(const struct sl_transport *transport);
+bool sl_transport_is_tls(const struct sl_transport *transport);
 
 /* Who gets the callbacks: lent until close or the next call. */
 void sl_transport_set_owner(struct sl_transport *transport, void *owner);
@@ -26,7 +37,7 @@ enum sl_read { SL_READ_BYTES, SL_READ_LATER, SL_READ_END, SL_READ_BROKEN };
  * BROKEN: reset. */
 enum sl_read sl_transport_read(struct sl_transport *transport, char *into, size_t len, size_t *n_out);
 
-/* The same, but what comes is thrown away without being copied. */
+/* The same, but what comes is thrown away, without being copied where it is plain. */
 enum sl_read sl_transport_discard(struct sl_transport *transport, size_t len, size_t *n_out);
 
 /* Calls on_readable whenever there is something to read, until stopped. Repeating either is fine. */
@@ -38,7 +49,7 @@ void sl_transport_read_stop(struct sl_transport *transport);
 void sl_transport_write(struct sl_transport *transport, const h2o_iovec_t *pieces, size_t count,
                         sl_transport_written_cb on_written);
 
-/* No more will be written; the peer sees the end. Not while a write is under way. */
+/* No more will be written; the peer sees the end (of TLS: close_notify). Not while a write is under way. */
 void sl_transport_shutdown_write(struct sl_transport *transport);
 
 /* Closes at once; no callback comes any more. The transport is gone. */

@@ -6,8 +6,8 @@
 
 static void on_write_timeout(h2o_timeout_entry_t *entry)
 {
-    struct sl_h1 *conn = SL_CONTAINER_OF(entry, struct sl_h1, timer);
-    sl_transport_reset_on_close(conn->transport); /* what it did not read need not wait in the kernel */
+    struct sl_h1 *conn = SL_CONTAINER_OF(entry, struct sl_h1, base.timer);
+    sl_transport_reset_on_close(conn->base.transport); /* what it did not read need not wait in the kernel */
     sl_h1_close(conn, SL_CLIENT_GONE);
 }
 
@@ -61,7 +61,7 @@ static void decide_persistence(struct sl_h1 *conn)
 {
     if (!conn->request.is_body_complete && !sl_h1_can_drain(conn))
         conn->request.h2o.http1_is_persistent = 0;
-    if (conn->http->is_draining || conn->has_peer_ended)
+    if (conn->base.http->is_draining || conn->has_peer_ended)
         conn->request.h2o.http1_is_persistent = 0;
     /* HTTP/1.0 knows no chunks: a body of unknown length ends with the connection (RFC 9112 section 6.3). */
     if (has_unknown_length(conn) && conn->request.h2o.version < 0x101)
@@ -73,7 +73,7 @@ static void decide_persistence(struct sl_h1 *conn)
 static void on_more_written(void *owner, sl_err err)
 {
     struct sl_h1 *conn = owner;
-    sl_h1_set_timer(conn, NULL, NULL);
+    sl_connection_set_timer(&conn->base, NULL, NULL);
     if (err != SL_OK)
         sl_h1_close(conn, err);
     else
@@ -83,10 +83,10 @@ static void on_more_written(void *owner, sl_err err)
 static void on_last_written(void *owner, sl_err err)
 {
     struct sl_h1 *conn = owner;
-    sl_h1_set_timer(conn, NULL, NULL);
+    sl_connection_set_timer(&conn->base, NULL, NULL);
     sl_request_sent(&conn->request);
     if (conn->is_broken_off) /* an ordinary end could pass for the end of the answer */
-        sl_transport_reset_on_close(conn->transport);
+        sl_transport_reset_on_close(conn->base.transport);
     if (err != SL_OK || conn->is_broken_off)
         sl_h1_close(conn, err);
     else
@@ -96,7 +96,7 @@ static void on_last_written(void *owner, sl_err err)
 static void write_pieces(struct sl_h1 *conn, const h2o_iovec_t *pieces, size_t count, h2o_send_state_t state)
 {
     bool is_last = state != H2O_SEND_STATE_IN_PROGRESS;
-    sl_transport_write(conn->transport, pieces, count, is_last ? on_last_written : on_more_written);
+    sl_transport_write(conn->base.transport, pieces, count, is_last ? on_last_written : on_more_written);
 }
 
 /* Taken once, not for each piece of a long answer. */
@@ -120,7 +120,7 @@ static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size
         conn->is_head_sent = true;
         conn->request.is_response_started = true;
         conn->phase = SL_H1_ANSWER;
-        sl_transport_read_stop(conn->transport);
+        sl_transport_read_stop(conn->base.transport);
         decide_persistence(conn);
         pieces[used++] = make_head(conn);
     }
@@ -132,8 +132,8 @@ static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size
         }
     if (used == 0) /* a last call without bytes: the write is still what ends the answer in a later turn */
         pieces[used++] = h2o_iovec_init(H2O_STRLIT(""));
-    sl_h1_set_timer(conn, &conn->http->write_timeout, on_write_timeout);
-    if (conn->is_continue_inflight) {
+    sl_connection_set_timer(&conn->base, &conn->base.http->write_timeout, on_write_timeout);
+    if (conn->is_interim_inflight) {
         conn->held.pieces = pieces;
         conn->held.count = used;
         conn->held.state = state;
@@ -150,25 +150,55 @@ void sl_h1_init_answer(struct sl_h1 *conn)
     conn->is_head_sent = conn->is_broken_off = false;
     conn->piece_room = 0;
     conn->held.is_set = false;
+    conn->interim = h2o_iovec_init(NULL, 0);
 }
 
-/* ---- 100 Continue ---- */
+/* ---- interim responses ---- */
 
-static void on_continue_written(void *owner, sl_err err)
+static void write_interim(struct sl_h1 *conn, h2o_iovec_t text);
+
+static void on_interim_written(void *owner, sl_err err)
 {
     struct sl_h1 *conn = owner;
-    conn->is_continue_inflight = false;
+    h2o_iovec_t more = conn->interim;
+    conn->is_interim_inflight = false;
+    conn->interim = h2o_iovec_init(NULL, 0);
     if (err != SL_OK) {
         sl_h1_close(conn, err);
+    } else if (more.len > 0) {
+        write_interim(conn, more);
     } else if (conn->held.is_set) {
         conn->held.is_set = false;
         write_pieces(conn, conn->held.pieces, conn->held.count, conn->held.state);
     }
 }
 
-void sl_h1_send_continue(struct sl_h1 *conn)
+static void write_interim(struct sl_h1 *conn, h2o_iovec_t text)
 {
-    static const h2o_iovec_t text = {H2O_STRLIT("HTTP/1.1 100 Continue\r\n\r\n")};
-    conn->is_continue_inflight = true;
-    sl_transport_write(conn->transport, &text, 1, on_continue_written);
+    conn->is_interim_inflight = true;
+    sl_transport_write(conn->base.transport, &text, 1, on_interim_written);
+}
+
+void sl_h1_send_interim(struct sl_request *request, int status, const struct sl_interim_field *fields, size_t count)
+{
+    struct sl_h1 *conn = (struct sl_h1 *)request->h2o.conn;
+    size_t room = 64 + conn->interim.len;
+    for (size_t i = 0; i < count; i++)
+        room += fields[i].name.len + fields[i].value.len + 4;
+    struct sl_text text;
+    sl_text_init(&text, h2o_mem_alloc_pool(&request->h2o.pool, room), room);
+    sl_text_put(&text, (struct sl_bytes){conn->interim.base, conn->interim.len});
+    sl_text_printf(&text, "HTTP/1.1 %d %s\r\n", status, status == 100 ? "Continue" : "Interim");
+    for (size_t i = 0; i < count; i++) {
+        sl_text_put(&text, fields[i].name);
+        sl_text_put(&text, SL_BYTES(": "));
+        sl_text_put(&text, fields[i].value);
+        sl_text_put(&text, SL_BYTES("\r\n"));
+    }
+    sl_text_put(&text, SL_BYTES("\r\n"));
+    assert(!text.full);
+    if (conn->is_interim_inflight)
+        conn->interim = h2o_iovec_init(text.base, text.len); /* one write at a time: it follows */
+    else
+        write_interim(conn, h2o_iovec_init(text.base, text.len));
 }

@@ -16,28 +16,28 @@ static void on_body_readable(void *owner);
 
 static void on_body_timeout(h2o_timeout_entry_t *entry)
 {
-    sl_h1_fail(SL_CONTAINER_OF(entry, struct sl_h1, timer), SL_BODY_TIMEOUT);
+    sl_h1_fail(SL_CONTAINER_OF(entry, struct sl_h1, base.timer), SL_BODY_TIMEOUT);
 }
 
 static void wait_for_client(struct sl_h1 *conn)
 {
     conn->waiting_since_ns = sl_clock_now_ns();
-    sl_h1_set_timer(conn, &conn->http->body_timeout, on_body_timeout);
-    sl_transport_read_start(conn->transport, on_body_readable);
+    sl_connection_set_timer(&conn->base, &conn->base.http->body_timeout, on_body_timeout);
+    sl_transport_read_start(conn->base.transport, on_body_readable);
 }
 
 static void pause_client(struct sl_h1 *conn)
 {
     conn->is_paused = true;
-    sl_h1_set_timer(conn, NULL, NULL);
-    sl_transport_read_stop(conn->transport);
+    sl_connection_set_timer(&conn->base, NULL, NULL);
+    sl_transport_read_stop(conn->base.transport);
 }
 
 /* Time in which we did not read, because the disk was busy, is not held against the client. */
 static bool is_too_slow(struct sl_h1 *conn)
 {
     conn->waited_ns += sl_clock_now_ns() - conn->waiting_since_ns;
-    uint64_t wanted = conn->http->options.min_rate_bytes_s * (conn->waited_ns / SL_SEC);
+    uint64_t wanted = conn->base.http->options.min_rate_bytes_s * (conn->waited_ns / SL_SEC);
     return conn->waited_ns > RATE_GRACE_NS && conn->request.body_received < wanted;
 }
 
@@ -90,7 +90,7 @@ static sl_err deliver_spare(struct sl_h1 *conn, struct sl_room room)
 static sl_err deliver_socket(struct sl_h1 *conn, struct sl_room room, size_t *budget)
 {
     size_t n, unused;
-    switch (sl_transport_read(conn->transport, room.base, room.len, &n)) {
+    switch (sl_transport_read(conn->base.transport, room.base, room.len, &n)) {
     case SL_READ_LATER: return SL_AGAIN;
     case SL_READ_END: conn->has_peer_ended = true; return SL_INCOMPLETE;
     case SL_READ_BROKEN: return SL_CLIENT_GONE;
@@ -102,8 +102,8 @@ static sl_err deliver_socket(struct sl_h1 *conn, struct sl_room room, size_t *bu
 
 static void body_is_over(struct sl_h1 *conn)
 {
-    sl_h1_set_timer(conn, NULL, NULL);
-    sl_transport_read_stop(conn->transport);
+    sl_connection_set_timer(&conn->base, NULL, NULL);
+    sl_transport_read_stop(conn->base.transport);
     struct sl_sink *sink = conn->request.sink;
     if (sink != NULL)
         sink->ops->finish(sink);
@@ -164,7 +164,7 @@ static void start(struct sl_request *request)
         return;
     }
     if (conn->expects_continue && conn->spare_len == 0)
-        sl_h1_send_continue(conn);
+        sl_h1_send_interim(request, 100, NULL, 0);
     conn->expects_continue = false;
     pump(conn);
 }
@@ -179,17 +179,18 @@ static void resume(struct sl_request *request)
 static void cut(struct sl_request *request)
 {
     struct sl_h1 *conn = (struct sl_h1 *)request->h2o.conn;
-    sl_transport_reset_on_close(conn->transport); /* what it did not read need not wait in the kernel */
+    sl_transport_reset_on_close(conn->base.transport); /* what it did not read need not wait in the kernel */
     sl_h1_close(conn, SL_CLIENT_GONE);
 }
 
-const struct sl_body_ops sl_h1_body_ops = {.start = start, .resume = resume, .cut = cut};
+const struct sl_body_ops sl_h1_body_ops = {
+    .start = start, .resume = resume, .interim = sl_h1_send_interim, .cut = cut};
 
 /* ---- dropping what nobody wants ---- */
 
 static void on_drop_timeout(h2o_timeout_entry_t *entry)
 {
-    sl_h1_close(SL_CONTAINER_OF(entry, struct sl_h1, timer), SL_OK);
+    sl_h1_close(SL_CONTAINER_OF(entry, struct sl_h1, base.timer), SL_OK);
 }
 
 static void on_drain_readable(void *owner)
@@ -197,12 +198,12 @@ static void on_drain_readable(void *owner)
     struct sl_h1 *conn = owner;
     size_t n = 0;
     enum sl_read read = SL_READ_BYTES;
-    while (conn->left > 0 && (read = sl_transport_discard(conn->transport, conn->left, &n)) == SL_READ_BYTES) {
+    while (conn->left > 0 && (read = sl_transport_discard(conn->base.transport, conn->left, &n)) == SL_READ_BYTES) {
         conn->left -= n;
         conn->request.body_received += n;
     }
     if (conn->left == 0) {
-        sl_transport_read_stop(conn->transport);
+        sl_transport_read_stop(conn->base.transport);
         conn->request.is_body_complete = true;
         sl_h1_after_answer(conn);
     } else if (read != SL_READ_LATER) {
@@ -218,8 +219,8 @@ void sl_h1_drain_body(struct sl_h1 *conn)
         sl_h1_use_spare(conn, n);
     conn->left -= n;
     conn->request.body_received += n;
-    sl_h1_set_timer(conn, &conn->http->linger_timeout, on_drop_timeout);
-    sl_transport_read_start(conn->transport, on_drain_readable);
+    sl_connection_set_timer(&conn->base, &conn->base.http->linger_timeout, on_drop_timeout);
+    sl_transport_read_start(conn->base.transport, on_drain_readable);
     if (conn->left == 0)
         on_drain_readable(conn);
 }
@@ -229,7 +230,7 @@ static void on_linger_readable(void *owner)
     struct sl_h1 *conn = owner;
     size_t n, budget = READ_BUDGET_BYTES;
     enum sl_read read = SL_READ_BYTES;
-    while (budget > 0 && (read = sl_transport_discard(conn->transport, budget, &n)) == SL_READ_BYTES) {
+    while (budget > 0 && (read = sl_transport_discard(conn->base.transport, budget, &n)) == SL_READ_BYTES) {
         conn->dropped += n;
         budget -= n < budget ? n : budget;
     }
@@ -241,7 +242,7 @@ static void on_linger_readable(void *owner)
 void sl_h1_linger(struct sl_h1 *conn)
 {
     conn->phase = SL_H1_LINGER;
-    sl_transport_shutdown_write(conn->transport);
-    sl_h1_set_timer(conn, &conn->http->linger_timeout, on_drop_timeout);
-    sl_transport_read_start(conn->transport, on_linger_readable);
+    sl_transport_shutdown_write(conn->base.transport);
+    sl_connection_set_timer(&conn->base, &conn->base.http->linger_timeout, on_drop_timeout);
+    sl_transport_read_start(conn->base.transport, on_linger_readable);
 }

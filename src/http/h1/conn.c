@@ -8,16 +8,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define H2_PREFACE_BYTES     24
 #define KEPT_DRAIN_BYTES_MAX ((uint64_t)64 << 10) /* a rest that is cheaper to read than a new connection */
-
-void sl_h1_set_timer(struct sl_h1 *conn, h2o_timeout_t *timeout, h2o_timeout_cb on_timeout)
-{
-    h2o_timeout_unlink(&conn->timer);
-    if (timeout == NULL)
-        return;
-    conn->timer.cb = on_timeout;
-    h2o_timeout_link(conn->http->context.loop, timeout, &conn->timer);
-}
 
 /* ---- bytes read ahead ---- */
 
@@ -60,12 +52,12 @@ void sl_h1_use_spare(struct sl_h1 *conn, size_t len)
 
 static void init_request(struct sl_h1 *conn)
 {
-    h2o_init_request(&conn->request.h2o, &conn->h2o, NULL);
+    h2o_init_request(&conn->request.h2o, &conn->base.h2o, NULL);
     conn->request.body_ops = &sl_h1_body_ops;
     conn->request.content_length = 0;
     conn->request.is_body_complete = false;
     conn->request.sink = NULL;
-    conn->request.http = conn->http;
+    conn->request.http = conn->base.http;
     conn->request.host = (struct sl_bytes){0};
     conn->request.resume_entry = (h2o_timeout_entry_t){0};
     conn->request.begun_ns = 0;
@@ -74,6 +66,7 @@ static void init_request(struct sl_h1 *conn)
     conn->chunked = (struct sl_chunked){0};
     conn->left = conn->waited_ns = conn->dropped = 0;
     conn->is_chunked = conn->expects_continue = conn->is_paused = conn->is_head_timed = false;
+    conn->is_blank_skipped = false;
     sl_h1_init_answer(conn);
 }
 
@@ -87,16 +80,11 @@ static void end_request(struct sl_h1 *conn)
 
 void sl_h1_close(struct sl_h1 *conn, sl_err why)
 {
-    struct sl_http *http = conn->http;
-    sl_h1_set_timer(conn, NULL, NULL);
+    sl_connection_set_timer(&conn->base, NULL, NULL);
     sl_request_abort(&conn->request, why);
     end_request(conn);
-    sl_link_unlink(&conn->link);
     free(conn->spare);
-    sl_transport_close(conn->transport);
-    free(conn);
-    http->connection_count--;
-    http->on_connection_closed(http->ctx);
+    sl_connection_destroy(&conn->base);
 }
 
 static h2o_iovec_t to_iovec(struct sl_bytes bytes)
@@ -126,8 +114,8 @@ static void fill_request(struct sl_h1 *conn, const struct sl_h1_head *head)
     h2o->input.path = to_iovec(head->target);
     h2o->input.authority = to_iovec(head->host);
     conn->request.host = head->host;
-    h2o->input.scheme = &H2O_URL_SCHEME_HTTP;
-    h2o->http1_is_persistent = head->is_persistent && !conn->http->is_draining;
+    h2o->input.scheme = sl_transport_is_tls(conn->base.transport) ? &H2O_URL_SCHEME_HTTPS : &H2O_URL_SCHEME_HTTP;
+    h2o->http1_is_persistent = head->is_persistent && !conn->base.http->is_draining;
     h2o_vector_reserve(&h2o->pool, &h2o->headers, head->header_count);
     for (size_t i = 0; i < head->header_count; i++)
         add_header(conn, &head->headers[i]);
@@ -171,38 +159,68 @@ static void refuse_head(struct sl_h1 *conn, sl_err err)
     h2o->input.method = h2o_iovec_init(H2O_STRLIT("-"));
     h2o->input.path = h2o_iovec_init(H2O_STRLIT("-"));
     h2o->method = h2o->input.method;
-    h2o->pathconf = &conn->h2o.hosts[0]->fallback_path; /* h2o looks there for filters; no route was asked */
+    h2o->pathconf = &conn->base.h2o.hosts[0]->fallback_path; /* h2o looks there for filters; no route was asked */
     conn->phase = SL_H1_BODY;
-    sl_request_begin(&conn->request, conn->http, sl_transport_peer_text(conn->transport));
+    sl_request_begin(&conn->request, conn->base.http, sl_transport_peer_text(conn->base.transport));
     sl_h1_fail(conn, err);
+}
+
+/* HTTP/2 by prior knowledge (RFC 9113 section 3.3): only as the first thing on a connection. */
+static bool may_be_h2(const struct sl_h1 *conn)
+{
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    size_t len = conn->spare_len < sizeof preface - 1 ? conn->spare_len : sizeof preface - 1;
+    return !conn->has_served && memcmp(conn->spare, preface, len) == 0;
+}
+
+static void become_h2(struct sl_h1 *conn)
+{
+    struct sl_http *http = conn->base.http;
+    struct sl_transport *transport = conn->base.transport;
+    char *spare = conn->spare;
+    size_t len = conn->spare_len;
+    sl_transport_read_stop(transport);
+    end_request(conn);
+    sl_connection_leave_transport(&conn->base);
+    sl_h2_begin(http, transport, (struct sl_bytes){spare, len});
+    free(spare);
 }
 
 static void parse_head(struct sl_h1 *conn)
 {
     static _Thread_local struct sl_h1_head head; /* 3 KB, of no use after this call */
-    if (conn->scan.scanned == 0 && conn->spare_len > 0)
+    if (conn->spare_len == 1 && conn->spare[0] == '\r')
+        return; /* half an empty line */
+    if (!conn->is_blank_skipped)
         sl_h1_use_spare(conn, sl_h1_head_skip_blank(conn->spare, conn->spare_len));
+    conn->is_blank_skipped = true; /* at most one a head */
     if (conn->spare_len == 0)
         return;
+    if (may_be_h2(conn)) {
+        if (conn->spare_len >= H2_PREFACE_BYTES)
+            become_h2(conn);
+        return; /* else the rest of it is awaited */
+    }
     sl_err err = sl_h1_head_parse(&head, &conn->scan, conn->spare, conn->spare_len);
     if (err == SL_AGAIN)
         return;
-    sl_h1_set_timer(conn, NULL, NULL);
-    sl_transport_read_stop(conn->transport);
+    sl_connection_set_timer(&conn->base, NULL, NULL);
+    sl_transport_read_stop(conn->base.transport);
     if (err != SL_OK) {
         refuse_head(conn, err);
         return;
     }
     take_head(conn, &head);
+    conn->has_served = true;
     conn->phase = SL_H1_BODY;
     conn->request.h2o.method = conn->request.h2o.input.method;
-    sl_request_begin(&conn->request, conn->http, sl_transport_peer_text(conn->transport));
+    sl_request_begin(&conn->request, conn->base.http, sl_transport_peer_text(conn->base.transport));
     h2o_process_request(&conn->request.h2o);
 }
 
 static void on_head_timeout(h2o_timeout_entry_t *entry)
 {
-    struct sl_h1 *conn = SL_CONTAINER_OF(entry, struct sl_h1, timer);
+    struct sl_h1 *conn = SL_CONTAINER_OF(entry, struct sl_h1, base.timer);
     if (conn->spare_len > 0)
         refuse_head(conn, SL_HEAD_TIMEOUT);
     else
@@ -214,11 +232,11 @@ static void on_head_readable(void *owner)
     struct sl_h1 *conn = owner;
     set_spare_room(conn, SL_H1_SPARE_BYTES);
     if (!conn->is_head_timed) /* from its first byte on, however it is dripped */
-        sl_h1_set_timer(conn, &conn->http->head_timeout, on_head_timeout);
+        sl_connection_set_timer(&conn->base, &conn->base.http->head_timeout, on_head_timeout);
     conn->is_head_timed = true;
     size_t n;
-    switch (
-        sl_transport_read(conn->transport, conn->spare + conn->spare_len, SL_H1_SPARE_BYTES - conn->spare_len, &n)) {
+    switch (sl_transport_read(conn->base.transport, conn->spare + conn->spare_len,
+                              SL_H1_SPARE_BYTES - conn->spare_len, &n)) {
     case SL_READ_BYTES:
         conn->spare_len += n;
         parse_head(conn);
@@ -236,9 +254,10 @@ static void read_head(struct sl_h1 *conn)
 {
     conn->phase = SL_H1_HEAD;
     conn->is_head_timed = conn->spare_len > 0;
-    sl_h1_set_timer(conn, conn->is_head_timed ? &conn->http->head_timeout : &conn->http->keep_alive_timeout,
-                    on_head_timeout);
-    sl_transport_read_start(conn->transport, on_head_readable);
+    sl_connection_set_timer(
+        &conn->base, conn->is_head_timed ? &conn->base.http->head_timeout : &conn->base.http->keep_alive_timeout,
+        on_head_timeout);
+    sl_transport_read_start(conn->base.transport, on_head_readable);
     if (conn->spare_len > 0)
         parse_head(conn);
 }
@@ -252,7 +271,7 @@ bool sl_h1_can_drain(const struct sl_h1 *conn)
 
 void sl_h1_after_answer(struct sl_h1 *conn)
 {
-    if (conn->request.is_body_complete && conn->request.h2o.http1_is_persistent && !conn->http->is_draining) {
+    if (conn->request.is_body_complete && conn->request.h2o.http1_is_persistent && !conn->base.http->is_draining) {
         end_request(conn);
         init_request(conn);
         read_head(conn);
@@ -271,8 +290,8 @@ void sl_h1_fail(struct sl_h1 *conn, sl_err err)
         sl_h1_close(conn, err);
         return;
     }
-    sl_h1_set_timer(conn, NULL, NULL);
-    sl_transport_read_stop(conn->transport);
+    sl_connection_set_timer(&conn->base, NULL, NULL);
+    sl_transport_read_stop(conn->base.transport);
     sl_request_abort(&conn->request, err);
     conn->request.h2o.http1_is_persistent = 0;
     sl_reply_problem(&conn->request, err, NULL);
@@ -280,63 +299,24 @@ void sl_h1_fail(struct sl_h1 *conn, sl_err err)
 
 /* ---- connections ---- */
 
-static socklen_t get_sockname(h2o_conn_t *h2o, struct sockaddr *address)
+static void drain(struct sl_connection *base)
 {
-    return sl_transport_local(((struct sl_h1 *)h2o)->transport, address);
-}
-
-static socklen_t get_peername(h2o_conn_t *h2o, struct sockaddr *address)
-{
-    return sl_transport_peer(((struct sl_h1 *)h2o)->transport, address);
-}
-
-void sl_http_accept(struct sl_http *http, h2o_socket_t *socket)
-{
-    static const h2o_conn_callbacks_t callbacks = {.get_sockname = get_sockname, .get_peername = get_peername};
-    struct timeval now = *h2o_get_timestamp(&http->context, NULL, NULL);
-    struct sl_h1 *conn =
-        (struct sl_h1 *)h2o_create_connection(sizeof *conn, &http->context, http->config.hosts, now, &callbacks);
-    memset((char *)conn + sizeof conn->h2o, 0, sizeof *conn - sizeof conn->h2o);
-    conn->http = http;
-    conn->transport = sl_transport_create(socket);
-    sl_transport_set_owner(conn->transport, conn);
-    sl_list_append(&http->connections, &conn->link);
-    http->connection_count++;
-    init_request(conn);
-    conn->phase = SL_H1_HEAD;
-    sl_h1_set_timer(conn, &http->head_timeout, on_head_timeout);
-    sl_transport_read_start(conn->transport, on_head_readable);
-}
-
-/* Walks the connections in a way that allows each to close itself, but no other. */
-static void for_each(struct sl_http *http, void (*visit)(struct sl_h1 *conn))
-{
-    struct sl_link *next;
-    for (struct sl_link *link = http->connections.next; link != &http->connections; link = next) {
-        next = link->next;
-        visit(SL_CONTAINER_OF(link, struct sl_h1, link));
-    }
-}
-
-static void close_if_idle(struct sl_h1 *conn)
-{
+    struct sl_h1 *conn = (struct sl_h1 *)base;
     if (conn->phase == SL_H1_HEAD && conn->spare_len == 0)
         sl_h1_close(conn, SL_DRAINING);
 }
 
-static void close_now(struct sl_h1 *conn)
+static void close_now(struct sl_connection *base, sl_err why)
 {
-    sl_h1_close(conn, SL_DRAINING);
+    sl_h1_close((struct sl_h1 *)base, why);
 }
 
-void sl_http_drain(struct sl_http *http)
+void sl_h1_begin(struct sl_http *http, struct sl_transport *transport)
 {
-    http->is_draining = true;
-    for_each(http, close_if_idle);
-}
-
-void sl_http_close_all(struct sl_http *http)
-{
-    http->is_draining = true;
-    for_each(http, close_now);
+    static const struct sl_connection_ops ops = {.drain = drain, .close = close_now};
+    struct sl_h1 *conn = (struct sl_h1 *)sl_connection_create(sizeof *conn, http, transport, &ops);
+    init_request(conn);
+    conn->phase = SL_H1_HEAD;
+    sl_connection_set_timer(&conn->base, &http->head_timeout, on_head_timeout);
+    sl_transport_read_start(transport, on_head_readable);
 }

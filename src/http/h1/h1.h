@@ -10,10 +10,9 @@
 #ifndef SLUICE_HTTP_H1_H1_H
 #define SLUICE_HTTP_H1_H1_H
 
+#include "../connection.h"
 #include "sluice/decode/chunked.h"
 #include "sluice/decode/h1_head.h"
-#include "sluice/http/http.h"
-#include "sluice/net/transport.h"
 
 #define SL_H1_SPARE_BYTES (SL_H1_HEAD_BYTES_MAX) /* bytes read beyond what was wanted */
 
@@ -22,12 +21,8 @@
 enum sl_h1_phase { SL_H1_HEAD, SL_H1_BODY, SL_H1_ANSWER, SL_H1_DRAIN, SL_H1_LINGER };
 
 struct sl_h1 {
-    h2o_conn_t h2o; /* first */
-    struct sl_http *http;
-    struct sl_transport *transport;
-    struct sl_link link; /* http->connections */
+    struct sl_connection base; /* first */
     enum sl_h1_phase phase;
-    h2o_timeout_entry_t timer;
 
     char *spare; /* bytes not yet used; NULL: none */
     size_t spare_len, spare_room;
@@ -37,14 +32,17 @@ struct sl_h1 {
     uint64_t left; /* body bytes still to come, if not chunked */
     bool is_chunked, expects_continue, has_peer_ended, is_paused;
     bool is_head_timed;                   /* a byte of the head has come */
+    bool is_blank_skipped;                /* an empty line before the head, if there was one */
+    bool has_served;                      /* a whole head has come */
     uint64_t waiting_since_ns, waited_ns; /* for the minimum rate: only waiting for the client counts */
     uint64_t dropped;                     /* LINGER */
 
     h2o_ostream_t final;
     h2o_iovec_t *pieces; /* being written; of the request's pool, for all of its answer */
     size_t piece_room;
-    bool is_continue_inflight, is_head_sent, is_broken_off;
-    struct { /* an answer that is ready while "100 Continue" is still being written */
+    bool is_interim_inflight, is_head_sent, is_broken_off;
+    h2o_iovec_t interim; /* to be written behind the one that is being written */
+    struct {             /* an answer that is ready meanwhile */
         h2o_iovec_t *pieces;
         size_t count;
         h2o_send_state_t state;
@@ -54,7 +52,6 @@ struct sl_h1 {
 };
 
 /* conn.c */
-void sl_h1_set_timer(struct sl_h1 *conn, h2o_timeout_t *timeout, h2o_timeout_cb on_timeout);
 void sl_h1_close(struct sl_h1 *conn, sl_err why);
 /* An answer before the body was read: is the rest of it cheap enough to be read, so that the connection can be kept? */
 bool sl_h1_can_drain(const struct sl_h1 *conn);
@@ -74,6 +71,6 @@ void sl_h1_linger(struct sl_h1 *conn);
 
 /* answer.c */
 void sl_h1_init_answer(struct sl_h1 *conn);
-void sl_h1_send_continue(struct sl_h1 *conn);
+void sl_h1_send_interim(struct sl_request *request, int status, const struct sl_interim_field *fields, size_t count);
 
 #endif

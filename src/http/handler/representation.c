@@ -40,7 +40,9 @@ static bool says_nothing(struct sl_bytes type)
 static struct sl_bytes last_segment(struct sl_bytes path)
 {
     const char *slash = path.len == 0 ? NULL : memrchr(path.base, '/', path.len);
-    size_t skip = slash == NULL ? 0 : (size_t)(slash - path.base) + 1;
+    if (slash == NULL)
+        return path;
+    size_t skip = (size_t)(slash - path.base) + 1;
     return (struct sl_bytes){path.base + skip, path.len - skip};
 }
 

@@ -78,6 +78,10 @@ static inline void config_case_show(const struct sl_config *config, const struct
         for (size_t i = 0; i < config->listeners.count; i++)
             sl_text_printf(&text, "%s%s", i > 0 ? "," : "", config->listeners.at[i].text);
         break;
+    case SL_KIND_FILES:
+        for (size_t i = 0; i < ((const struct sl_files *)member)->count; i++)
+            sl_text_printf(&text, "%s%s", i > 0 ? "," : "", ((const struct sl_files *)member)->at[i]);
+        break;
     case SL_KIND_DIRECTORY:
     case SL_KIND_URL:
     case SL_KIND_BASE_PATH:

@@ -15,6 +15,8 @@ struct precedence_row {
 
 static const struct precedence_row precedence[] = {
     {"listen", {0, ":1", "[::1]:2", "unix:/s"}, {"127.0.0.1:8080", ":1", "[::1]:2", "unix:/s"}},
+    {"tls-cert", {0, "/f", "/e", "/o"}, {"/preset", "/f", "/e", "/o"}},
+    {"tls-key", {0, "/f", "/e", "/o"}, {"/preset", "/f", "/e", "/o"}},
     {"root", {0, "/f", "/e", "/o"}, {"./data", "/f", "/e", "/o"}},
     {"public-url", {0, "http://f", "http://e", "http://o/"}, {"", "http://f", "http://e", "http://o"}},
     {"base-path", {0, "/f/", "/e/", "/o/"}, {"/files/", "/f/", "/e/", "/o/"}},
@@ -46,7 +48,17 @@ static void check_precedence(const struct precedence_row *row, const struct sl_o
     snprintf(variable, sizeof variable, "%s=%s", option->environment, row->value[2]);
     snprintf(word, sizeof word, "--%s=%s", row->name, row->value[3]);
     const char *environment[] = {sources & 4 ? variable : NULL, NULL};
-    const char *words[] = {sources & 8 ? word : NULL, NULL};
+    const char *words[5] = {NULL};
+    size_t count = 0;
+    if (sources & 8)
+        words[count++] = word;
+    if (strcmp(row->name, "tls-cert") == 0 || strcmp(row->name, "tls-key") == 0) { /* none stands alone */
+        bool is_cert = strcmp(row->name, "tls-cert") == 0;
+        words[count++] = "--listen=:1 tls";
+        words[count++] = is_cert ? "--tls-key=/k" : "--tls-cert=/c";
+        if (sources == 0)
+            words[count++] = is_cert ? "--tls-cert=/preset" : "--tls-key=/preset";
+    }
 
     struct config_case c;
     assert_int_equal(config_case_load(&c, words, environment, sources & 2 ? yaml : NULL), SL_CONFIG_OK);
@@ -138,7 +150,12 @@ static const struct words_row command_lines[] = {
     {{"-root", "x"}, SL_CONFIG_BAD, {"-root", "did you mean --root?"}},
     {{"--"}, SL_CONFIG_BAD, {"--: unknown option", "sluice --help"}},
     {{"-x"}, SL_CONFIG_BAD, {"-x: unknown option", "sluice --help"}},
-    {{"--tls-cert", "x"}, SL_CONFIG_BAD, {"--tls-cert: unknown option"}},
+    {{"--tls-cert", "x"}, SL_CONFIG_BAD, {"tls-key: there are 0 beside 1", "give each its own"}},
+    {{"--tls-cert=x", "--tls-key=y"}, SL_CONFIG_BAD, {"tls-cert: no address uses it", "8443 tls"}},
+    {{"--listen=:1 tls"}, SL_CONFIG_BAD, {"listen: :1 tls needs a certificate", "tls-cert and tls-key"}},
+    {{"--listen=:1 tls", "--tls-cert=x", "--tls-key=y,z"}, SL_CONFIG_BAD, {"there are 2 beside 1"}},
+    {{"--listen=:1 tls", "--tls-cert=x,~/y", "--tls-key=y,z"}, SL_CONFIG_BAD, {"~", "write the whole path"}},
+    {{"--listen=:1 tls", "--tls-cert=", "--tls-key=y"}, SL_CONFIG_BAD, {"there are 1 beside 0"}},
     {{"--two\nlines"}, SL_CONFIG_BAD, {"--two\\x0alines: unknown option"}},
     {{"-c", "/nonexistent/x.yaml"}, SL_CONFIG_BAD, {"config", "/nonexistent/x.yaml", "No such file"}},
     {{"--config=/"}, SL_CONFIG_BAD, {"config", "\"/\"", "directory"}},
@@ -171,7 +188,7 @@ static const struct variable_row variables[] = {
     {"SLUICE_MAXSIZE=1", {"SLUICE_MAXSIZE: unknown", "did you mean SLUICE_MAX_SIZE?"}},
     {"SLUICE_CONFG=x", {"SLUICE_CONFG: unknown", "did you mean SLUICE_CONFIG?"}},
     {"SLUICE_=x", {"SLUICE_: unknown", "sluice --help"}},
-    {"SLUICE_TLS_CERT=x", {"SLUICE_TLS_CERT: unknown", "sluice --help"}},
+    {"SLUICE_TLS_CERTS=x", {"SLUICE_TLS_CERTS: unknown", "did you mean SLUICE_TLS_CERT?"}},
     {"SLUICE_PORT=tcp://10.0.0.1:80", {"SLUICE_PORT: unknown", "enableServiceLinks: false"}},
     {"SLUICE_SERVICE_HOST=10.0.0.1", {"SLUICE_SERVICE_HOST: unknown", "enableServiceLinks: false"}},
     {"SLUICE_MAX_SIZE=", {"max-size: \"\" (from SLUICE_MAX_SIZE)", "128Mi"}},

@@ -231,7 +231,15 @@ static const struct bad_row bad_values[] = {
     {"--name=id}", NAME_CURE},
     {"--name={id}}", NAME_CURE},
     {"--listen=", LISTEN_CURE},
+    {"--tls-cert=~/cert.pem", "write the whole path"},
+    {"--tls-key=k,~/key.pem", "write the whole path"},
     {"--listen=8080", LISTEN_CURE},
+    {"--listen=:80tls", LISTEN_CURE},
+    {"--listen=tls", LISTEN_CURE},
+    {"--listen=:80 ssl", LISTEN_CURE},
+    {"--listen=:80                                                                                          "
+     "                                                       tls",
+     LISTEN_CURE},
     {"--listen=:", LISTEN_CURE},
     {"--listen=:65536", LISTEN_CURE},
     {"--listen=:000080", LISTEN_CURE},
@@ -358,6 +366,24 @@ static void set_listen_gives_addresses_to_bind(void **state)
     sl_config_dispose(&c.config);
 }
 
+static void set_listen_tls_marks_the_address(void **state)
+{
+    static const char *const words[] = {"--listen=:8080,127.0.0.1:81   tls,unix:/run/s.sock tls", "--tls-cert=/a,/b",
+                                        "--tls-key=/c,/d", NULL};
+    struct config_case c;
+    assert_int_equal(config_case_load(&c, words, NULL, NULL), SL_CONFIG_OK);
+    const struct sl_listen *at = c.config.listeners.at;
+    assert_int_equal(c.config.listeners.count, 3);
+    assert_false(at[0].is_tls);
+    assert_true(at[1].is_tls);
+    assert_int_equal(ntohs(at[1].address.in.sin_port), 81);
+    assert_true(at[2].is_tls);
+    assert_string_equal(at[2].address.un.sun_path, "/run/s.sock");
+    assert_int_equal(c.config.tls_certs.count, 2);
+    assert_string_equal(c.config.tls_keys.at[1], "/d");
+    sl_config_dispose(&c.config);
+}
+
 static void set_listen_unix_path_at_the_limit_is_kept_and_above_refused(void **state)
 {
     char word[256] = "--listen=unix:";
@@ -383,6 +409,7 @@ int main(void)
         cmocka_unit_test(set_value_at_the_length_limit_is_kept_and_above_refused),
         cmocka_unit_test(set_template_at_the_path_limit_is_kept_and_above_refused),
         cmocka_unit_test(set_listen_gives_addresses_to_bind),
+        cmocka_unit_test(set_listen_tls_marks_the_address),
         cmocka_unit_test(set_listen_unix_path_at_the_limit_is_kept_and_above_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,7 +55,7 @@ static const struct bad_row bad_files[] = {
     {"root: /a\n\"root\": /a\n", ":2: ", {"root is there already", "remove one"}},
     {"rot: /a\n", ":1)", {"sluice: rot: unknown key", "did you mean root?"}},
     {"\n\nmax_size: 1\n", ":3)", {"sluice: max_size: unknown key", "did you mean max-size?"}},
-    {"tls-cert: /c\n", ":1)", {"sluice: tls-cert: unknown key", "sluice --help"}},
+    {"tls-certs: /c\n", ":1)", {"sluice: tls-certs: unknown key", "did you mean tls-cert?"}},
     {"config: /c\n", ":1)", {"sluice: config: unknown key", "did you mean"}},
     {"? ''\n: x\n", ":1)", {"sluice: : unknown key", "sluice --help"}},
     {"\"a\\nb\": x\n", ":1)", {"a\\x0ab: unknown key", "sluice --help"}},

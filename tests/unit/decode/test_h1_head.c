@@ -521,7 +521,7 @@ static struct sl_bytes stretched(const char *prefix, size_t count, char c, const
 static void parse_sizes_at_and_over_the_limits(void **state)
 {
     (void)state;
-    const size_t target = SL_H1_TARGET_BYTES_MAX, head = SL_H1_HEAD_BYTES_MAX;
+    const size_t target = SL_TARGET_BYTES_MAX, head = SL_H1_HEAD_BYTES_MAX;
     const size_t frame = strlen(GET OK_HOST "a:\r\n\r\n");
     const struct {
         const char *prefix;

@@ -20,7 +20,7 @@ static int setup(void **state)
         net_tcp_pair(fds);
     assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
     peer = fds[0];
-    transport = sl_transport_create(h2o_evloop_socket_create(loop, fds[1], H2O_SOCKET_FLAG_DONT_READ));
+    transport = sl_transport_create(h2o_evloop_socket_create(loop, fds[1], H2O_SOCKET_FLAG_DONT_READ), NULL, NULL);
     sl_transport_set_owner(transport, &loop);
     readable = written = 0;
     return 0;
@@ -283,7 +283,7 @@ static void peer_that_is_gone_before_is_no_unix_peer(void **state)
     assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
     close(fds[0]);
     struct sl_transport *gone =
-        sl_transport_create(h2o_evloop_socket_create(loop, fds[1], H2O_SOCKET_FLAG_DONT_READ));
+        sl_transport_create(h2o_evloop_socket_create(loop, fds[1], H2O_SOCKET_FLAG_DONT_READ), NULL, NULL);
     assert_string_not_equal(sl_transport_peer_text(gone), "unix");
     size_t n;
     assert_int_equal(sl_transport_discard(gone, 100, &n), SL_READ_BROKEN);

@@ -1,0 +1,136 @@
+#include "connection.h"
+
+#include <stdlib.h>
+
+static socklen_t get_sockname(h2o_conn_t *h2o, struct sockaddr *address)
+{
+    return sl_transport_local(((struct sl_connection *)h2o)->transport, address);
+}
+
+static socklen_t get_peername(h2o_conn_t *h2o, struct sockaddr *address)
+{
+    return sl_transport_peer(((struct sl_connection *)h2o)->transport, address);
+}
+
+struct sl_connection *sl_connection_create(size_t bytes, struct sl_http *http, struct sl_transport *transport,
+                                           const struct sl_connection_ops *ops)
+{
+    static const h2o_conn_callbacks_t callbacks = {.get_sockname = get_sockname, .get_peername = get_peername};
+    struct timeval now = *h2o_get_timestamp(&http->context, NULL, NULL);
+    struct sl_connection *connection =
+        (struct sl_connection *)h2o_create_connection(bytes, &http->context, http->config.hosts, now, &callbacks);
+    memset((char *)connection + sizeof connection->h2o, 0, bytes - sizeof connection->h2o);
+    connection->http = http;
+    connection->transport = transport;
+    connection->ops = ops;
+    sl_transport_set_owner(transport, connection);
+    sl_list_append(&http->connections, &connection->link);
+    http->connection_count++;
+    return connection;
+}
+
+void sl_connection_leave_transport(struct sl_connection *connection)
+{
+    sl_connection_set_timer(connection, NULL, NULL);
+    sl_link_unlink(&connection->link);
+    connection->http->connection_count--;
+    free(connection);
+}
+
+void sl_connection_destroy(struct sl_connection *connection)
+{
+    struct sl_http *http = connection->http;
+    sl_transport_close(connection->transport);
+    sl_connection_leave_transport(connection);
+    http->on_connection_closed(http->ctx);
+}
+
+void sl_connection_set_timer(struct sl_connection *connection, h2o_timeout_t *timeout, h2o_timeout_cb on_timeout)
+{
+    h2o_timeout_unlink(&connection->timer);
+    if (timeout == NULL)
+        return;
+    connection->timer.cb = on_timeout;
+    h2o_timeout_link(connection->http->context.loop, timeout, &connection->timer);
+}
+
+/* ---- shaking hands ---- */
+
+static void close_handshake(struct sl_connection *connection, sl_err why)
+{
+    (void)why;
+    sl_connection_destroy(connection);
+}
+
+static void drain_handshake(struct sl_connection *connection)
+{
+    sl_connection_destroy(connection); /* nothing was asked */
+}
+
+static void on_handshake_timeout(h2o_timeout_entry_t *entry)
+{
+    sl_connection_destroy(SL_CONTAINER_OF(entry, struct sl_connection, timer));
+}
+
+static void on_ready(void *owner, sl_err err)
+{
+    struct sl_connection *connection = owner;
+    struct sl_http *http = connection->http;
+    struct sl_transport *transport = connection->transport;
+    if (err != SL_OK) {
+        sl_connection_destroy(connection);
+        return;
+    }
+    sl_connection_leave_transport(connection);
+    if (sl_transport_is_h2(transport))
+        sl_h2_begin(http, transport, (struct sl_bytes){0});
+    else
+        sl_h1_begin(http, transport);
+}
+
+void sl_http_accept(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls)
+{
+    static const struct sl_connection_ops ops = {.drain = drain_handshake, .close = close_handshake};
+    struct sl_transport *transport = sl_transport_create(socket, tls, &http->context.zero_timeout);
+    if (tls == NULL) {
+        sl_h1_begin(http, transport);
+        return;
+    }
+    struct sl_connection *connection = sl_connection_create(sizeof *connection, http, transport, &ops);
+    sl_connection_set_timer(connection, &http->head_timeout, on_handshake_timeout);
+    sl_transport_handshake(transport, on_ready);
+}
+
+/* ---- all of them ---- */
+
+static void drain(struct sl_connection *connection)
+{
+    connection->ops->drain(connection);
+}
+
+static void close_now(struct sl_connection *connection)
+{
+    connection->ops->close(connection, SL_DRAINING);
+}
+
+/* Walks the connections in a way that allows each to close itself, but no other. */
+static void for_each(struct sl_http *http, void (*visit)(struct sl_connection *connection))
+{
+    struct sl_link *next;
+    for (struct sl_link *link = http->connections.next; link != &http->connections; link = next) {
+        next = link->next;
+        visit(SL_CONTAINER_OF(link, struct sl_connection, link));
+    }
+}
+
+void sl_http_drain(struct sl_http *http)
+{
+    http->is_draining = true;
+    for_each(http, drain);
+}
+
+void sl_http_close_all(struct sl_http *http)
+{
+    http->is_draining = true;
+    for_each(http, close_now);
+}
