@@ -6,9 +6,9 @@ import json
 import pathlib
 import re
 import tempfile
-import threading
 import unittest
 
+import dialects
 from support import Sluice, content, curl, path_of, raw, sha256, sha256_of
 
 BOUNDARY = b"----wire-test-boundary-7MA4YWxkTrZu0gW"
@@ -371,6 +371,7 @@ class Refused(Case):
                 self.assertIn(answer.code, ("bad-form", "bad-content-type"), answer)
                 self.assert_refused(answer, 400, answer.code)
 
+    @dialects.only("h1")  # in TLS it is a truncation, in HTTP/2 the end of the connection
     def test_a_body_cut_short_by_the_client(self):
         body = form(file_part(b"a", content(50_000)))
         for cut in (0, 10, 100, 200, 30_000, len(body) - 20):
@@ -392,23 +393,7 @@ class Refused(Case):
             "part head without end": form(part(b'name="a"; filename="x"', b"", b"X: " + b"y" * 2 * MIB)),
         }.items():
             with self.subTest(name):
-                self.assert_refused(self.post_and_read(body), 413, "form-limit")
-
-    def post_and_read(self, body):
-        """Reads while it writes: the answer may come early."""
-        with raw(self.server) as client:
-            sender = threading.Thread(target=self.send_what_can_be_sent, args=(client, head(len(body)) + body))
-            sender.start()
-            answer = client.answer()
-            sender.join()
-            return answer
-
-    @staticmethod
-    def send_what_can_be_sent(client, message):
-        try:
-            client.send(message)
-        except OSError:
-            pass
+                self.assert_refused(self.post(body), 413, "form-limit")
 
     def test_the_largest_that_is_allowed(self):
         answer = self.post(form(*[field(b"a", b"b")] * 999, file_part(b"a", b"x")))

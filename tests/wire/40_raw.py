@@ -10,7 +10,7 @@ import tempfile
 import unittest
 import urllib.parse
 
-from support import Sluice, content, curl, free_bytes, raw, sha256, sha256_of
+from support import ORIGIN, Sluice, content, curl, free_bytes, raw, sha256, sha256_of
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 ENGINES = ("io_uring", "threads")
@@ -74,6 +74,14 @@ class Matrix(unittest.TestCase):
         self.assertEqual(server.path(path.removeprefix("/files/")).read_bytes(), data)
         self.assertEqual(client.request("GET", path).body, data)
 
+    def test_curl_from_a_pipe(self):
+        data = content(3 * MIB + 5)
+        with Sluice() as server:
+            answer = curl("-T", "-", f"{server.url}/piped", data=data)
+            self.assertEqual((answer.status, sha256(server.path("piped"))), (201, sha256_of(data)))
+
+
+class Large(unittest.TestCase):
     def test_a_sparse_file_of_5_gib(self):
         here = pathlib.Path(tempfile.gettempdir())
         if free_bytes(here) < 12 * GIB:
@@ -96,12 +104,6 @@ class Matrix(unittest.TestCase):
                         self.assertTrue(is_zero_but(stored, size, marks))
                     server.path("big").unlink()
         self.assertEqual(len(crcs), 1)
-
-    def test_curl_from_a_pipe(self):
-        data = content(3 * MIB + 5)
-        with Sluice() as server:
-            answer = curl("-T", "-", f"{server.url}/piped", data=data)
-            self.assertEqual((answer.status, sha256(server.path("piped"))), (201, sha256_of(data)))
 
 
 def is_zero_but(file, size, marks):
@@ -179,7 +181,7 @@ class Paths(unittest.TestCase):
                     self.assertEqual(answer.status, 201, answer)
                     self.assertEqual(self.server.path(path).read_bytes(), data)
                     url = answer.headers["location"]
-                    self.assertRegex(url, r"\Ahttp://wire\.test/files/[!-~]+\Z")
+                    self.assertRegex(url, rf"\A{ORIGIN}/files/[!-~]+\Z")
                     self.assertNotRegex(url, r'[<>"\\]')
                     self.assertEqual(self.client.request("GET", target_of_raw(url)).body, data)
                     self.server.path(path).unlink()
@@ -221,7 +223,7 @@ class Paths(unittest.TestCase):
 
 def target_of_raw(url):
     """The path of a URL as it is written."""
-    return re.sub(r"\Ahttp://[^/]+", "", url)
+    return re.sub(r"\Ahttps?://[^/]+", "", url)
 
 
 class Conflicts(unittest.TestCase):
@@ -239,7 +241,7 @@ class Conflicts(unittest.TestCase):
         with Sluice(conflict="rename") as server, raw(server) as client:
             for data, path in ((b"one", "d.d/a.txt"), (b"two", "d.d/a-1.txt"), (b"three", "d.d/a-2.txt")):
                 answer = self.put(client, "/d.d/a.txt", data)
-                self.assertEqual((answer.status, answer.headers["location"]), (201, f"http://wire.test/files/{path}"))
+                self.assertEqual((answer.status, answer.headers["location"]), (201, f"{ORIGIN}/files/{path}"))
                 self.assertEqual(server.path(path).read_bytes(), data)
             for path in ("plain", "plain-1"):
                 self.assertTrue(self.put(client, "/plain", b"x").headers["location"].endswith(f"/files/{path}"))
@@ -248,7 +250,7 @@ class Conflicts(unittest.TestCase):
         with Sluice(conflict="overwrite") as server, raw(server) as client:
             self.assertEqual(self.put(client, "/a", b"the first").status, 201)
             answer = self.put(client, "/a", b"two")
-            self.assertEqual((answer.status, answer.headers["location"]), (200, "http://wire.test/files/a"))
+            self.assertEqual((answer.status, answer.headers["location"]), (200, f"{ORIGIN}/files/a"))
             self.assertEqual(client.request("GET", "/files/a").body, b"two")
             self.assertEqual(server.stored(), ["a"])
 
@@ -314,7 +316,7 @@ class Names(unittest.TestCase):
         with Sluice(name="in/{filename}", conflict="rename") as server, raw(server) as client:
             for path in ("in/a.txt", "in/a-1.txt"):
                 answer = client.request("POST", "/?name=..%2F..%2Fa.txt", b"x")
-                self.assertEqual(answer.headers["location"], f"http://wire.test/files/{path}")
+                self.assertEqual(answer.headers["location"], f"{ORIGIN}/files/{path}")
             self.assertEqual(server.stored(), ["in/a-1.txt", "in/a.txt"])
 
     def test_public_url(self):
@@ -328,7 +330,7 @@ class Names(unittest.TestCase):
         with Sluice(base_path="/store/here/") as server, raw(server) as client:
             for target in ("/a", "/store/here/b"):
                 answer = client.request("PUT", target, b"x")
-                self.assertEqual(answer.headers["location"], f"http://wire.test/store/here/{target[-1]}")
+                self.assertEqual(answer.headers["location"], f"{ORIGIN}/store/here/{target[-1]}")
                 self.assertEqual(client.request("GET", f"/store/here/{target[-1]}").body, b"x")
             self.assertEqual(client.request("GET", "/files/a").status, 404)
             self.assertEqual(client.request("POST", "/store/here/?name=c", b"x").status, 201)

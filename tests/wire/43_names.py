@@ -8,6 +8,7 @@ import unicodedata
 import unittest
 import urllib.parse
 
+import dialects
 from support import Sluice, curl, listed, path_of, quoted, raw
 
 BAD = ["..", "../x", "../../etc/passwd", "a/../b", "a/..", "./a", "a/./b", ".", "/a", "a//b", "a/", "//etc/passwd",
@@ -162,6 +163,7 @@ class Injection(unittest.TestCase):
                 if answer.status == 201:
                     self.assert_no_evil_line(f"/files/put/{number}")
 
+    @dialects.only("h1", "h1-tls")  # HTTP/2 resets a stream with such fields
     def test_types(self):
         for number, kind in enumerate((b"text/plain; x=\"a\x0bb\"", b"text/html\tx", b"text/\xe9", b"a" * 300 + b"/b",
                                        b"text/plain;charset=\"\xff\"", b"nonsense", b"/", b"a/b;", b"text/plain\x7f")):

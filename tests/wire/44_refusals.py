@@ -2,6 +2,7 @@
 
 import unittest
 
+import dialects
 from refusals import MIB, REFUSALS, SIZES, Servers
 from support import Sluice, curl, raw
 
@@ -63,6 +64,7 @@ class Explained(unittest.TestCase):
                 with self.subTest(code):
                     self.assertRegex(page.text, rf'id="?{code}"?[ >]')
 
+    @dialects.only("h1", "h1-tls")
     def test_answers_to_those_who_name_no_host_are_relative(self):
         with Sluice() as server, raw(server) as client:
             problem = client.send(b"GET /files/nothing HTTP/1.0\r\n\r\n").answer().json()

@@ -26,7 +26,8 @@ class WithJavaScript(webdriver.Case):
     def test_console_would_tell(self):
         """The check above can fail: what the policy forbids is told."""
         _, browser = self.start()
-        browser.script("const i = new Image(); i.src = 'http://127.0.0.1:1/x.png'; document.body.append(i);")
+        browser.script("const i = new Image(); i.src = `${location.protocol}//127.0.0.1:1/x.png`;"
+                       "document.body.append(i);")
         told = support.wait_until(browser.console, "the policy's refusal on the console")
         self.assertIn("Content Security Policy", told[0])
 

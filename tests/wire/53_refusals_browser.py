@@ -40,6 +40,7 @@ class Chromium(Servers, unittest.TestCase):
                 if page is not server:
                     page = server
                     browser.open(server.url + "/")
+                    browser.assert_speaks_the_dialect()
                     browser.script(INPUT)
                     browser.choose("#chosen", file)
                 with self.subTest(code, way=way, size=size):

@@ -10,13 +10,15 @@ import threading
 import time
 import unittest
 
+import dialects
 import faults
 import support
 from support import content, etag_of, raw, sha256_of, wait_until
 
 MIB = 1 << 20
 MANY = 200
-REST_MIB = 32  # as in the memory test: for all the rest
+# As in the memory test, for all the rest; a stuck connection of HTTP/2 over TLS holds some 160 KiB, twice encoded.
+REST_MIB = 32 if dialects.IS_H1 else 48
 SIZE = 24 * MIB
 DATA = content(SIZE)
 SIZES = (0, 1, 4096, 300_000, 3 * MIB)

@@ -21,9 +21,12 @@ import threading
 import time
 import urllib.parse
 
+import dialects
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SLUICE_BIN", str(REPOSITORY / "build/release/sluice"))
 NO_URING = os.environ.get("SLUICE_NO_URING", "")
+ORIGIN = f"{dialects.SCHEME}://wire.test"  # as raw clients name the server
 START_SECONDS = 20
 STOP_SECONDS = 30
 ANSWER_SECONDS = 20
@@ -78,7 +81,7 @@ class Sluice:
     def __init__(self, *options, wrapper=(), root=None, environment=None, **named):
         words = [word for option in options for word in (option if isinstance(option, (list, tuple)) else [option])]
         if "listen" not in named and "--listen" not in words:
-            named["listen"] = "127.0.0.1:0"
+            named.update(dialects.listener("127.0.0.1:0"))
         self._own_root = root is None
         self.root = pathlib.Path(root if root is not None else tempfile.mkdtemp(prefix="sluice-wire-"))
         self.files, self.uploads = self.root / "files", self.root / "uploads"
@@ -130,7 +133,7 @@ class Sluice:
         if url.startswith("unix:"):
             self.unix = url[5:]
             return
-        match = re.fullmatch(r"http://\[?([^]/]+?)\]?:(\d+)", url)
+        match = re.fullmatch(r"https?://\[?([^]/]+?)\]?:(\d+)", url)
         self.host, self.port = match[1], int(match[2])
 
     def _read_log(self, stream):
@@ -143,6 +146,11 @@ class Sluice:
             if line.split()[:1] == [word]:
                 return line.split(maxsplit=1)[1]
         raise AssertionError(f"no line {word!r} in {self.banner}")
+
+    @property
+    def urls(self):
+        """Of every listener, in the order of the options."""
+        return [line.split()[-1] for line in self.banner[:-1] if re.search(r"https?://\S+$", line)]
 
     @property
     def pid(self):
@@ -231,6 +239,7 @@ class Answer:
 
 
 def parse_head(head):
+    """Of HTTP/1, and as curl writes that of HTTP/2."""
     status_line, *lines = head.decode("latin-1").split("\r\n")
     headers = {}
     for line in lines:
@@ -243,16 +252,20 @@ def parse_head(head):
 # ---- curl ----
 
 
+def curl_command():
+    return ["curl", "-q", "-sS", "--noproxy", "*", *dialects.curl_words()]
+
+
 def curl(*words, data=None, seconds=120, output=None):
     """The real curl, quiet and without a config file. status is 0 when no answer came. data: bytes for its stdin.
-    output: a file for the body, which may hold a part of it already, for -C."""
+    output: a file for the body, which may hold a part of it already, for -C. An answer came in the run's dialect."""
     with tempfile.TemporaryDirectory(prefix="sluice-curl-") as folder:
         head, body = pathlib.Path(folder, "head"), pathlib.Path(output or pathlib.Path(folder, "body"))
-        command = ["curl", "-q", "-sS", "--noproxy", "*", "-m", str(seconds), "-D", head, "-o", body, "-w",
-                   "%{http_code}"]
+        command = [*curl_command(), "-m", str(seconds), "-D", head, "-o", body, "-w", "%{http_version} %{http_code}"]
         done = subprocess.run([*command, *map(str, words)], capture_output=True, input=data)
-        status = int(done.stdout[-3:] or 0)
-        headers = {}
+        version, status = done.stdout.decode().split()
+        status, headers = int(status), {}
+        assert not status or version == dialects.CURL_VERSION, f"curl spoke HTTP/{version}"
         if status and head.exists():
             heads = [piece for piece in head.read_bytes().split(b"\r\n\r\n") if piece]
             status, headers = parse_head(heads[-1])  # those before are 100 Continue
@@ -273,6 +286,8 @@ class Raw:
         else:
             self.socket = socket.create_connection((server.host, server.port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if server.url.startswith("https:"):
+            self.socket = dialects.wrapped(self.socket)
         self.socket.settimeout(seconds)
         self.pending = b""
 
@@ -292,7 +307,7 @@ class Raw:
     def drip(self, data):
         """One byte a segment: TCP_NODELAY is set."""
         for at in range(len(data)):
-            self.socket.sendall(data[at:at + 1])
+            self.send(data[at:at + 1])
         return self
 
     def half_close(self):
@@ -383,7 +398,11 @@ class Raw:
 
 
 def raw(server, **options):
-    return Raw(server, **options)
+    """A Raw that speaks the run's dialect: in those of HTTP/2 the bytes it is given are translated."""
+    if not dialects.IS_H2:
+        return Raw(server, **options)
+    from raw_h2 import RawH2  # here, because it needs us
+    return RawH2(server, **options)
 
 
 # ---- names and lists ----

@@ -11,6 +11,7 @@ import unittest
 import urllib.error
 import urllib.request
 
+import dialects
 from support import Sluice, wait_until
 
 BROWSER, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
@@ -33,11 +34,13 @@ class Stale(AssertionError):
 
 
 class Browser:
-    """`with Browser() as browser:` is a fresh profile. Elements are named by CSS selectors."""
+    """`with Browser() as browser:` is a fresh profile. Elements are named by CSS selectors. is_trusting: it takes every
+    certificate."""
 
-    def __init__(self, javascript=True, flags=()):
+    def __init__(self, javascript=True, flags=(), is_trusting=dialects.IS_TLS):
+        self.is_trusting = is_trusting
         self.preferences = {} if javascript else NO_JAVASCRIPT
-        self.flags = [*FLAGS, *flags]
+        self.flags = [*FLAGS, *dialects.BROWSER_FLAGS, *flags]
         self.driver, self.session, self.address = None, None, None
 
     def __enter__(self):
@@ -72,7 +75,8 @@ class Browser:
     def _start_session(self):
         options = {"binary": BROWSER, "args": [*self.flags, f"--user-data-dir={self.profile}"],
                    "prefs": self.preferences}
-        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"},
+                  "acceptInsecureCerts": self.is_trusting}
         answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}}, is_in_session=False)
         self.session = answer["sessionId"]
 
@@ -156,6 +160,11 @@ class Browser:
         """Waits for it, if it gives a promise."""
         return self._call("POST", "/execute/sync", {"script": code, "args": arguments})
 
+    def assert_speaks_the_dialect(self):
+        """The page came in the run's dialect."""
+        protocol = self.script("return performance.getEntriesByType('navigation')[0].nextHopProtocol;")
+        assert protocol == dialects.BROWSER_PROTOCOL, f"the browser spoke {protocol}"
+
     def focused(self):
         """The id of the element that has the focus, or its tag."""
         return self.script("const e = document.activeElement; return e.id || e.tagName;")
@@ -191,6 +200,7 @@ class Case(unittest.TestCase):
         server = self.enterContext(Sluice(**options))
         browser = self.enterContext(Browser(javascript, flags))
         browser.open(server.url + "/")
+        browser.assert_speaks_the_dialect()
         return server, browser
 
     def picture(self, browser, name):
