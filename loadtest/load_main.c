@@ -4,6 +4,7 @@
 #include "load_options.h"
 #include "load_run.h"
 #include "load_stats.h"
+#include "load_talk.h"
 
 #include "sluice/base/clock.h"
 
@@ -25,7 +26,9 @@ static int print_sha256(const struct sl_load_body *body)
 static int load(const struct sl_load_options *options, const struct sl_load_body *body)
 {
     static struct sl_load_stats stats;
-    if (!sl_load_run_all(options, body, &stats))
+    if (options->dialect != SL_LOAD_H1)
+        sl_load_talk_all(options, body, &stats);
+    else if (!sl_load_run_all(options, body, &stats))
         return 2;
     sl_load_stats_print(&stats, options, stdout);
     return sl_load_stats_failures(&stats) == 0 ? 0 : 1;

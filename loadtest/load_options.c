@@ -18,10 +18,12 @@ static const char help[] =
     "       sl_load --hash-only SIZE                   times SHA-256 alone\n"
     "\n"
     "  --method put|chunked|multipart|post|get   put\n"
+    "  --dialect h1|h1-tls|h2c|h2-tls            h1; the others: put over one connection as fast as it goes\n"
+    "  --streams N            of HTTP/2 at once, 1\n"
     "  --size SIZE            of one file, 1Mi; sizes take k, M, G, T, Ki, Mi, Gi, Ti\n"
     "  --files N              in one multipart request, 1\n"
     "  --connections N        1\n"
-    "  --requests N           in all; one a connection\n"
+    "  --requests N           in all; one a connection or stream\n"
     "  --rate SIZE            bytes a second and connection; no limit\n"
     "  --path PREFIX          /files/; put appends a unique name, post ?name=, get takes it as it is\n"
     "  --run-id TEXT          part of each name; from time and process\n"
@@ -46,7 +48,7 @@ static bool read_count(const char *text, uint64_t least, uint64_t most, uint64_t
     return sl_bytes_to_u64(sl_bytes_of(text), value_out) && *value_out >= least && *value_out <= most;
 }
 
-static bool read_size(const char *text, uint64_t *size_out)
+bool sl_load_size_read(const char *text, uint64_t *size_out)
 {
     static const struct {
         const char *unit;
@@ -93,6 +95,18 @@ static bool read_target(struct sl_load_options *options, const char *text)
     return ntohl(options->target.v4.sin_addr.s_addr) >> 24 == 127;
 }
 
+static bool read_dialect(const char *text, enum sl_load_dialect *dialect_out)
+{
+    static const char *const names[] = {
+        [SL_LOAD_H1] = "h1", [SL_LOAD_H1_TLS] = "h1-tls", [SL_LOAD_H2C] = "h2c", [SL_LOAD_H2_TLS] = "h2-tls"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *dialect_out = (enum sl_load_dialect)i;
+            return true;
+        }
+    return false;
+}
+
 static bool read_method(const char *text, enum sl_load_method *method_out)
 {
     static const char *const names[] = {
@@ -119,6 +133,8 @@ static bool is_plain(const char *text, size_t most)
 
 enum {
     METHOD = 1,
+    DIALECT,
+    STREAMS,
     SIZE,
     FILES,
     CONNECTIONS,
@@ -143,6 +159,8 @@ enum {
 static const struct option table[] = {
     {"target", required_argument, NULL, TARGET},
     {"method", required_argument, NULL, METHOD},
+    {"dialect", required_argument, NULL, DIALECT},
+    {"streams", required_argument, NULL, STREAMS},
     {"size", required_argument, NULL, SIZE},
     {"files", required_argument, NULL, FILES},
     {"connections", required_argument, NULL, CONNECTIONS},
@@ -169,7 +187,7 @@ static bool read_abort_after(struct sl_load_options *o, const char *text)
     if (o->cut == SL_LOAD_CUT_NEVER)
         o->cut = SL_LOAD_CUT_RESET;
     o->cut_at_random = strcmp(text, "random") == 0;
-    return o->cut_at_random || read_size(text, &o->cut_after_bytes);
+    return o->cut_at_random || sl_load_size_read(text, &o->cut_after_bytes);
 }
 
 static bool read_abort(struct sl_load_options *o, const char *text)
@@ -185,11 +203,13 @@ static bool read_one(struct sl_load_options *o, int key, const char *text)
     switch (key) {
     case TARGET: return read_target(o, text);
     case METHOD: return read_method(text, &o->method);
-    case SIZE: return read_size(text, &o->size);
+    case DIALECT: return read_dialect(text, &o->dialect);
+    case STREAMS: good = read_count(text, 1, 10000, &n), o->streams = (unsigned)n; return good;
+    case SIZE: return sl_load_size_read(text, &o->size);
     case FILES: good = read_count(text, 1, 99999, &n), o->files = (unsigned)n; return good;
     case CONNECTIONS: good = read_count(text, 1, 100000, &n), o->connections = (unsigned)n; return good;
     case REQUESTS: return read_count(text, 1, UINT32_MAX, &o->requests);
-    case RATE: return read_size(text, &o->rate) && o->rate > 0 && o->rate <= 1ull << 32;
+    case RATE: return sl_load_size_read(text, &o->rate) && o->rate > 0 && o->rate <= 1ull << 32;
     case PATH: o->path = text; return is_plain(text, SL_LOAD_PATH_MAX) && text[0] == '/';
     case RUN_ID: snprintf(o->run_id, sizeof o->run_id, "%s", text); return is_plain(text, SL_LOAD_RUN_ID_MAX);
     case SEED: return read_count(text, 0, UINT64_MAX, &o->seed);
@@ -201,10 +221,19 @@ static bool read_one(struct sl_load_options *o, int key, const char *text)
     case HOLD: o->hold = true; return true;
     case DURATION: good = read_count(text, 1, 86400, &n), o->duration_s = (unsigned)n; return good;
     case PRINT_SHA256: o->task = SL_LOAD_TASK_PRINT_SHA256; return true;
-    case HASH_ONLY: o->task = SL_LOAD_TASK_HASH; return read_size(text, &o->size);
+    case HASH_ONLY: o->task = SL_LOAD_TASK_HASH; return sl_load_size_read(text, &o->size);
     case HELP: fputs(help, stdout); exit(0);
     default: return false;
     }
+}
+
+/* Of the dialects beside plain HTTP/1.1 only uploads at full speed are wanted. */
+static bool fits_dialect(const struct sl_load_options *o)
+{
+    bool is_h2 = o->dialect == SL_LOAD_H2C || o->dialect == SL_LOAD_H2_TLS;
+    bool is_simple = o->method == SL_LOAD_PUT && o->connections == 1 && o->rate == 0 && o->probe_path == NULL &&
+                     o->cut == SL_LOAD_CUT_NEVER && !o->expect && !o->hold;
+    return (o->dialect == SL_LOAD_H1 || is_simple) && (is_h2 || o->streams == 1);
 }
 
 bool sl_load_options_read(struct sl_load_options *o, int argc, char **argv)
@@ -212,6 +241,7 @@ bool sl_load_options_read(struct sl_load_options *o, int argc, char **argv)
     *o = (struct sl_load_options){.size = 1 << 20,
                                   .files = 1,
                                   .connections = 1,
+                                  .streams = 1,
                                   .path = "/files/",
                                   .seed = 1,
                                   .probe_interval_ms = 10,
@@ -230,9 +260,11 @@ bool sl_load_options_read(struct sl_load_options *o, int argc, char **argv)
         return complain("--target is missing", "");
     if (o->cut != SL_LOAD_CUT_NEVER && !o->cut_at_random && o->cut_after_bytes == 0)
         return complain("--abort needs --abort-after", "");
+    if (!fits_dialect(o))
+        return complain("--dialect or --streams does not go with the other options", "");
     if (o->size == 0)
         o->expect = false; /* there is no body to wait with */
     if (o->requests == 0)
-        o->requests = o->connections;
+        o->requests = (uint64_t)o->connections * o->streams;
     return true;
 }

@@ -11,6 +11,7 @@
 #define SL_LOAD_RUN_ID_MAX 32
 
 enum sl_load_method { SL_LOAD_PUT, SL_LOAD_CHUNKED, SL_LOAD_MULTIPART, SL_LOAD_POST, SL_LOAD_GET };
+enum sl_load_dialect { SL_LOAD_H1, SL_LOAD_H1_TLS, SL_LOAD_H2C, SL_LOAD_H2_TLS };
 enum sl_load_cut { SL_LOAD_CUT_NEVER, SL_LOAD_CUT_RESET, SL_LOAD_CUT_HALF_CLOSE };
 enum sl_load_task { SL_LOAD_TASK_LOAD, SL_LOAD_TASK_PRINT_SHA256, SL_LOAD_TASK_HASH };
 
@@ -24,7 +25,9 @@ struct sl_load_options {
     socklen_t target_bytes;
     const char *host; /* as given: the Host field */
     enum sl_load_method method;
-    uint64_t size; /* of one file */
+    enum sl_load_dialect dialect;
+    unsigned streams; /* at once, on one connection of HTTP/2 */
+    uint64_t size;    /* of one file */
     unsigned files;
     unsigned connections;
     uint64_t requests;
@@ -41,6 +44,9 @@ struct sl_load_options {
     bool hold;
     unsigned duration_s;
 };
+
+/* "16Ki" is 16384, "16k" 16000. */
+bool sl_load_size_read(const char *text, uint64_t *size_out);
 
 /* Reads the command line. Strings stay those of argv. false: one line on stderr has said what is wrong. --help prints
  * to stdout and exits. */

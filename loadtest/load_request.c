@@ -17,15 +17,26 @@ static uint64_t chunks(const struct sl_load_shape *shape)
     return (shape->body->size + SL_LOAD_CHUNK_BYTES - 1) / SL_LOAD_CHUNK_BYTES;
 }
 
+static bool is_put(const struct sl_load_options *options)
+{
+    return options->method == SL_LOAD_PUT || options->method == SL_LOAD_CHUNKED;
+}
+
+void sl_load_put_path(struct sl_text *text, const struct sl_load_options *options, uint64_t number)
+{
+    sl_text_printf(text, "%s", options->path);
+    if (is_put(options) || options->method == SL_LOAD_POST)
+        sl_text_printf(text, "%sload-%s-%010" PRIu64 ".bin", is_put(options) ? "" : "?name=", options->run_id,
+                       number);
+}
+
 static size_t render_head(const struct sl_load_shape *shape, uint64_t number, char text[SL_LOAD_TEXT_MAX])
 {
     const struct sl_load_options *options = shape->options;
     struct sl_text head;
     sl_text_init(&head, text, SL_LOAD_TEXT_MAX);
-    bool is_put = options->method == SL_LOAD_PUT || options->method == SL_LOAD_CHUNKED;
-    sl_text_printf(&head, "%s %s", options->method == SL_LOAD_GET ? "GET" : is_put ? "PUT" : "POST", options->path);
-    if (is_put || options->method == SL_LOAD_POST)
-        sl_text_printf(&head, "%sload-%s-%010" PRIu64 ".bin", is_put ? "" : "?name=", options->run_id, number);
+    sl_text_printf(&head, "%s ", options->method == SL_LOAD_GET ? "GET" : is_put(options) ? "PUT" : "POST");
+    sl_load_put_path(&head, options, number);
     sl_text_printf(&head, " HTTP/1.1\r\nHost: %s\r\nUser-Agent: sl_load\r\n", options->host);
     switch (options->method) {
     case SL_LOAD_GET: break;

@@ -34,6 +34,9 @@ struct sl_load_batch {
     char text[SL_LOAD_BATCH_PIECES][SL_LOAD_TEXT_MAX];
 };
 
+/* What request `number` asks for: its own name, where the method has one. */
+void sl_load_put_path(struct sl_text *text, const struct sl_load_options *options, uint64_t number);
+
 void sl_load_shape_init(struct sl_load_shape *shape, const struct sl_load_options *options,
                         const struct sl_load_body *body);
 

@@ -29,6 +29,8 @@ void sl_load_histogram_add(struct sl_load_histogram *histogram, uint64_t ns)
 {
     unsigned bucket = bucket_of(ns);
     histogram->counts[bucket < SL_LOAD_BUCKETS ? bucket : SL_LOAD_BUCKETS - 1]++;
+    if (histogram->total == 0 || ns < histogram->min_ns)
+        histogram->min_ns = ns;
     histogram->total++;
     if (ns > histogram->max_ns)
         histogram->max_ns = ns;
@@ -55,9 +57,10 @@ uint64_t sl_load_stats_failures(const struct sl_load_stats *stats)
 
 static void print_times(FILE *out, const struct sl_load_histogram *h)
 {
-    fprintf(out, "{\"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f, \"max\": %.3f}",
-            (double)sl_load_histogram_at(h, 0.5) / SL_MS, (double)sl_load_histogram_at(h, 0.9) / SL_MS,
-            (double)sl_load_histogram_at(h, 0.99) / SL_MS, (double)h->max_ns / SL_MS);
+    fprintf(out, "{\"min\": %.3f, \"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f, \"max\": %.3f}",
+            (double)h->min_ns / SL_MS, (double)sl_load_histogram_at(h, 0.5) / SL_MS,
+            (double)sl_load_histogram_at(h, 0.9) / SL_MS, (double)sl_load_histogram_at(h, 0.99) / SL_MS,
+            (double)h->max_ns / SL_MS);
 }
 
 static void print_errors(FILE *out, const struct sl_load_stats *stats)

@@ -13,7 +13,7 @@
 struct sl_load_histogram {
     uint64_t counts[SL_LOAD_BUCKETS];
     uint64_t total;
-    uint64_t max_ns;
+    uint64_t min_ns, max_ns;
 };
 
 void sl_load_histogram_add(struct sl_load_histogram *histogram, uint64_t ns);

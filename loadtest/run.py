@@ -70,7 +70,7 @@ class Server:
         end = time.monotonic() + START_LIMIT_S
         while time.monotonic() < end:
             log = self.log_path.read_text(errors="replace")
-            found = re.search(r"http://(127\.0\.0\.1:\d+)", log)
+            found = re.search(r"https?://(127\.0\.0\.1:\d+)", log)
             if found:
                 return found[1]
             status = self.process.poll()
@@ -173,12 +173,12 @@ http {{
         raise (PortTaken if "Address already in use" in log else Failed)("nginx does not serve: " + log)
 
 
-def run_generator(options, arguments):
+def run_generator(options, arguments, tool="sl_load"):
     """sl_load's JSON. Its exit status 1 (some requests failed) is told by the numbers."""
-    command = [str(options.tools / "sl_load"), *arguments]
+    command = [str(options.tools / tool), *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=LOAD_LIMIT_S)
     if done.returncode not in (0, 1):
-        raise Failed(f"sl_load ended with {done.returncode}: {' '.join(command)}")
+        raise Failed(f"{tool} ended with {done.returncode}: {' '.join(command)}")
     return json.loads(done.stdout)
 
 
@@ -196,7 +196,11 @@ def start_server(options, variant, directory, root):
 def server_command(options, variant, root):
     if variant["server"] == "baseline":
         return [str(options.tools / "sl_baseline"), str(root)]
-    command = [str(options.sluice), "--listen", "127.0.0.1:0", "--root", str(root), "--log-format", "text"]
+    is_tls = variant.get("tls", False)
+    command = [str(options.sluice), "--listen", "127.0.0.1:0" + " tls" * is_tls, "--root", str(root),
+               "--log-format", "text"]
+    if is_tls:
+        command += ["--tls-cert", str(options.pair[0]), "--tls-key", str(options.pair[1])]
     for key, value in variant_config(options, variant).items():
         command += [f"--{key}", value]
     return command
@@ -210,6 +214,22 @@ def variant_config(options, variant):
         if getattr(options, override):
             config[override] = getattr(options, override)
     return config
+
+
+def make_pair(directory):
+    """A certificate for this run, and its key: ECDSA, as servers have it today."""
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                           "-days", "2", "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(cert)],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if made.returncode != 0:
+        raise Failed("openssl made no certificate: " + made.stderr)
+    return cert, key
+
+
+def needs_pair(options):
+    return any("tls" in variant or variant.get("tool") == "sl_unseal"
+               for name in options.scenarios for variant in SCENARIOS[name]["variants"].values())
 
 
 def stored_files(root):
@@ -273,6 +293,9 @@ def has_io_uring():
 
 def measure_alone(options, variant):
     before = os.times()
+    if variant.get("tool") == "sl_unseal":
+        report = run_generator(options, [*variant["load"], *map(str, options.pair)], "sl_unseal")
+        return {key: report[key] for key in ("seconds", "mb_per_s", "cpu_s", "receive_cpu_s")}
     report = run_generator(options, variant["load"])
     after = os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
@@ -312,6 +335,8 @@ def numbers_of(report):
     latency = report["latency_ms"]
     numbers = {key: report[key] for key in ("seconds", "mb_per_s", "requests_per_s", "failures")}
     numbers.update(p50_ms=latency["p50"], p99_ms=latency["p99"], max_ms=latency["max"])
+    if report["requests"] > 1 and latency["min"] > 0:
+        numbers["slowest_to_fastest"] = round(latency["max"] / latency["min"], 3)
     numbers["connections_max"] = report["connections_max"]
     numbers["generator_cpu_s"] = report["generator"]["cpu_s"]
     if "probe" in report:
@@ -351,17 +376,28 @@ def spread(values):
     return {"min": min(values), "median": round(statistics.median(values), 3), "max": max(values)}
 
 
+def references(scenario, label):
+    """The variants whose sum this one is compared with; none for the one that is the yardstick."""
+    named = scenario["variants"][label].get("ratio_to", scenario.get("ratio_to"))
+    named = (named,) if isinstance(named, str) else named or ()
+    return () if label in named else named
+
+
+def ratio_key(scenario, label):
+    return "ratio_to_" + "+".join(references(scenario, label))
+
+
 def ratios(scenario, rounds, label):
-    """Each round against the reference of the same round; the median of that."""
-    reference = scenario.get("ratio_to")
-    if reference is None or reference == label:
+    """Each round against the reference of the same round, or the sum of several; the median of that."""
+    summands = references(scenario, label)
+    if not summands or any(name not in rounds for name in summands):
         return {}
     result = {}
-    for key in ("mb_per_s", "cpu_s"):
-        pairs = [(a[key], b[key]) for a, b in zip(rounds[label], rounds[reference])]
-        if all(b > 0 for _, b in pairs):
-            result[key] = round(statistics.median(a / b for a, b in pairs), 3)
-    return {f"ratio_to_{reference}": result}
+    for key in ("mb_per_s", "cpu_s") if len(summands) == 1 else ("cpu_s",):
+        sums = [sum(numbers[key] for numbers in together) for together in zip(*(rounds[name] for name in summands))]
+        if all(value > 0 for value in sums):
+            result[key] = round(statistics.median(n[key] / value for n, value in zip(rounds[label], sums)), 3)
+    return {ratio_key(scenario, label): result}
 
 
 def missed_bounds(scenario, numbers):
@@ -377,9 +413,11 @@ def missed_bounds(scenario, numbers):
 
 
 def missed_ratios(scenario, label, line):
-    ratio = line.get(f"ratio_to_{scenario.get('ratio_to')}", {})
-    return [f"{key} is {ratio[key]} times that of {scenario['ratio_to']}, not < {bound}"
-            for key, relation, bound in scenario.get("ratio_bounds", []) if key in ratio and not ratio[key] < bound]
+    key_of_line = ratio_key(scenario, label)
+    bounds = scenario["variants"][label].get("ratio_bounds", scenario.get("ratio_bounds", []))
+    ratio = line.get(key_of_line, {})
+    return [f"{key} {key_of_line} is {ratio[key]}, not < {bound}"
+            for key, relation, bound in bounds if key in ratio and not ratio[key] < bound]
 
 
 def machine(directory):
@@ -411,6 +449,10 @@ def report(options, name, rounds, facts):
     return rows, missed
 
 
+def scenario_bounds(name):
+    return [key for key, *_ in SCENARIOS[name].get("bounds", []) + SCENARIOS[name].get("median_bounds", [])]
+
+
 def print_table(rows):
     print(f"\n{'scenario':14} {'variant':12} {'MB/s':>8} {'req/s':>8} {'CPU s':>7} {'peak MiB':>9} {'p99 ms':>9} "
           f"{'probe p99':>9} {'CPU s/GB':>8}  ratio", file=sys.stderr)
@@ -423,7 +465,9 @@ def print_table(rows):
         ratio = next((value for key, value in line.items() if key.startswith("ratio_to_")), "")
         print(f"{name:14} {label:12} {number('mb_per_s'):>8} {number('requests_per_s'):>8} {number('cpu_s'):>7} "
               f"{number('peak_memory_mib'):>9} {number('p99_ms'):>9} {number('probe_p99_ms'):>9} "
-              f"{number('cpu_s_per_gb'):>8}  {ratio}",
+              f"{number('cpu_s_per_gb'):>8}  {ratio}"
+              + (f"  slowest/fastest {number('slowest_to_fastest')}" if "slowest_to_fastest" in scenario_bounds(name)
+                 else ""),
               file=sys.stderr)
     print("medians; CPU s is the smallest", file=sys.stderr)
 
@@ -431,7 +475,8 @@ def print_table(rows):
 def read_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="\n".join(f"{n:14} {s['about']}" for n, s in SCENARIOS.items()))
-    parser.add_argument("--scenario", default=",".join(n for n in SCENARIOS if n != "smoke"), metavar="NAME[,NAME]")
+    parser.add_argument("--scenario", default=",".join(n for n in SCENARIOS if not n.startswith("smoke")),
+                        metavar="NAME[,NAME]")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dir", type=pathlib.Path, default=REPO / "build" / "loadtest-data",
                         help="on the file system to be measured")
@@ -462,6 +507,7 @@ def main():
     rows, missed = [], []
     try:
         facts = machine(work)
+        options.pair = make_pair(work) if needs_pair(options) else None
         for name in options.scenarios:
             try:
                 rounds = run_scenario(options, name, work)

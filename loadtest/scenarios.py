@@ -4,7 +4,12 @@ worst round; `median_bounds` on the median of the rounds, for what one busy neig
 request that fails is always a missed bound. `ratio_bounds` are the same for the ratios to the variant `ratio_to`:
 pairs of one round, the median of them.
 
-server   "sluice", "baseline", "nginx", or None: sl_load alone
+Both `ratio_to` and `ratio_bounds` may stand in a variant, for it alone; `ratio_to` then may name several, whose sum is
+meant.
+
+server   "sluice", "baseline", "nginx", or None: a tool alone
+tool     of server None: "sl_load", unless it is "sl_unseal"
+tls      True: sluice listens with TLS
 load     arguments of sl_load, besides --target
 config   options of sluice, over DEFAULTS
 prepare  arguments of an sl_load run that stores, through a sluice of its own, what is to be downloaded
@@ -25,6 +30,16 @@ NOISE = 1.05  # what a median of paired rounds may differ by and mean nothing
 
 def upload(method, size, *more, **rest):
     return {"server": "sluice", "load": ["--method", method, "--size", size, *more], **rest}
+
+
+def dialect(name, size, *more, **rest):
+    """An upload in one of sl_load's dialects."""
+    tls = {"tls": True} if name.endswith("-tls") else {}
+    return upload("put", size, "--dialect", name, *more, **tls, **rest)
+
+
+def unseal(size):
+    return {"server": None, "tool": "sl_unseal", "load": [size], "stored": 0}
 
 
 def download(server, cache, *more, size="1Gi", received=GIB, stored=GIB, **rest):
@@ -61,6 +76,26 @@ SCENARIOS = {
             "put": upload("put", "1Gi", stored=GIB, config=SHA256),
         },
         "ratio_to": "hash-alone",
+    },
+    "put-1g-dialects": {
+        "about": "one upload of 1 GiB in each dialect, beside opening TLS records alone",
+        "variants": {
+            "unseal": unseal("1Gi"),
+            "h1": dialect("h1", "1Gi", stored=GIB),
+            "h1-tls": dialect("h1-tls", "1Gi", stored=GIB, ratio_to=("unseal", "h1"),
+                              ratio_bounds=[("cpu_s", "<", 1.3)]),
+            "h2c": dialect("h2c", "1Gi", stored=GIB, ratio_to="h1", ratio_bounds=[("cpu_s", "<", 1.6)]),
+            "h2-tls": dialect("h2-tls", "1Gi", stored=GIB, ratio_to=("unseal", "h2c"),
+                              ratio_bounds=[("cpu_s", "<", 1.3)]),
+        },
+    },
+    "fair-100": {
+        "about": "100 uploads of 16 MiB at once on one connection of HTTP/2: does each get its share?",
+        "variants": {
+            "h2c": dialect("h2c", "16Mi", "--streams", "100", stored=100 * 16 * MIB),
+            "h2-tls": dialect("h2-tls", "16Mi", "--streams", "100", stored=100 * 16 * MIB),
+        },
+        "bounds": [("slowest_to_fastest", "<", 1.5)],
     },
     "probe-hashing": {
         "about": "32 uploads of 256 MiB with SHA-256, 8 at once, and a health check each 10 ms: does the loop block?",
@@ -119,5 +154,12 @@ SCENARIOS = {
             "baseline": {"server": "baseline", "load": ["--size", "16777217", "--requests", "3"],
                          "stored": 3 * 16777217, "verify": True},
         },
+    },
+    "smoke-dialects": {
+        "about": "the same with sluice in each dialect: an odd byte behind 16 MiB, 20 streams at once with HTTP/2",
+        "variants": {name: dialect(name, "16777217", "--requests", requests, *more, stored=int(requests) * 16777217,
+                                   verify=True)
+                     for name, requests, *more in (("h1", "3"), ("h1-tls", "3"), ("h2c", "30", "--streams", "20"),
+                                                   ("h2-tls", "30", "--streams", "20"))},
     },
 }
