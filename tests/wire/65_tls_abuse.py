@@ -18,7 +18,7 @@ from tlspeer import (ALERT, CHANGE_CIPHER, DATA, HANDSHAKE, KEY_UPDATE_ASKING, R
                      curl_tls, port_of, urls_of)
 
 SLOWER = 5 if is_sanitized() else 1
-PROBE_SECONDS = 0.5 * SLOWER  # a loop that is held up by one client holds it for longer
+PROBE_SECONDS = 0.8 * SLOWER  # a loop that is held up by one client holds it for longer
 FLOOD = 40_000 // SLOWER  # forged records of one connection: 1 MB of the shortest
 MIB = 1 << 20
 HEAD = "PUT /files/{} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n"
