@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 
 #define SLICE_BYTES ((size_t)32 << 10)
 
@@ -78,13 +79,8 @@ void sl_transport_set_owner(struct sl_transport *transport, void *owner)
 
 static _Thread_local char waste[16384];
 
-static enum sl_read receive(struct sl_transport *transport, char *into, size_t len, int flags, size_t *n_out)
+static enum sl_read outcome_of(ssize_t n, size_t *n_out)
 {
-    assert(len > 0);
-    ssize_t n;
-    do
-        n = recv(h2o_socket_get_fd(transport->socket), into, len, flags);
-    while (n < 0 && errno == EINTR);
     if (n > 0) {
         *n_out = (size_t)n;
         return SL_READ_BYTES;
@@ -92,6 +88,16 @@ static enum sl_read receive(struct sl_transport *transport, char *into, size_t l
     if (n == 0)
         return SL_READ_END;
     return errno == EAGAIN ? SL_READ_LATER : SL_READ_BROKEN;
+}
+
+static enum sl_read receive(struct sl_transport *transport, char *into, size_t len, int flags, size_t *n_out)
+{
+    assert(len > 0);
+    ssize_t n;
+    do
+        n = recv(h2o_socket_get_fd(transport->socket), into, len, flags);
+    while (n < 0 && errno == EINTR);
+    return outcome_of(n, n_out);
 }
 
 /* ---- ciphertext on its way out ---- */
@@ -184,6 +190,28 @@ enum sl_read sl_transport_read(struct sl_transport *transport, char *into, size_
     if (transport->tls != NULL)
         return read_tls(transport, into, len, n_out);
     return receive(transport, into, len, 0, n_out);
+}
+
+static enum sl_read receive_two(struct sl_transport *transport, struct iovec *rooms, size_t *n_out)
+{
+    ssize_t n;
+    do
+        n = readv(h2o_socket_get_fd(transport->socket), rooms, 2);
+    while (n < 0 && errno == EINTR);
+    return outcome_of(n, n_out);
+}
+
+enum sl_read sl_transport_read_two(struct sl_transport *transport, char *into, size_t len, char *more,
+                                   size_t more_len, size_t *n_out)
+{
+    struct iovec rooms[] = {{into, len}, {more, more_len}};
+    if (transport->tls == NULL)
+        return receive_two(transport, rooms, n_out);
+    enum sl_read read = read_tls(transport, into, len, n_out);
+    size_t behind;
+    if (read == SL_READ_BYTES && *n_out == len && read_tls(transport, more, more_len, &behind) == SL_READ_BYTES)
+        *n_out += behind; /* an end behind the bytes is told by the next read */
+    return read;
 }
 
 enum sl_read sl_transport_discard(struct sl_transport *transport, size_t len, size_t *n_out)

@@ -37,6 +37,10 @@ enum sl_read { SL_READ_BYTES, SL_READ_LATER, SL_READ_END, SL_READ_BROKEN };
  * BROKEN: reset. */
 enum sl_read sl_transport_read(struct sl_transport *transport, char *into, size_t len, size_t *n_out);
 
+/* The same into two places, one behind the other; *n_out counts both. */
+enum sl_read sl_transport_read_two(struct sl_transport *transport, char *into, size_t len, char *more,
+                                   size_t more_len, size_t *n_out);
+
 /* The same, but what comes is thrown away, without being copied where it is plain. */
 enum sl_read sl_transport_discard(struct sl_transport *transport, size_t len, size_t *n_out);
 

@@ -120,6 +120,7 @@ static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *pieces, si
     }
     expect_progress(stream);
     sl_h2_flush_later(stream->conn);
+    sl_h2_read_on(stream->conn); /* windows for it may lie behind a body that nobody wants now */
 }
 
 void sl_h2_init_answer(struct sl_h2_stream *stream)

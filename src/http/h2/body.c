@@ -98,7 +98,8 @@ static size_t feed(struct sl_h2_stream *stream, const char *bytes, size_t len)
         if (request->sink == NULL || room.len == 0)
             break;
         size_t n = len - done < room.len ? len - done : room.len;
-        memcpy(room.base, bytes + done, n); /* the one copy that is inherent: frames come with all streams mixed */
+        if (room.base != bytes + done) /* what was received where it belongs stays there */
+            memmove(room.base, bytes + done, n);
         done += n;
         request->body_received += n;
         request->sink->ops->commit(request->sink, n);
@@ -145,6 +146,8 @@ static void deliver_held(struct sl_h2_stream *stream)
     }
     finish_if_over(stream);
     wait_if_needed(stream);
+    if (!is_held(stream))
+        sl_h2_read_on(stream->conn);
 }
 
 static void start(struct sl_request *request)
@@ -198,6 +201,7 @@ void sl_h2_drop_rest(struct sl_h2_stream *stream)
     size_t held = stream->held.bytes;
     let_go(stream, held);
     drop(stream, held);
+    sl_h2_read_on(stream->conn);
     sl_h2_stream_set_timer(stream, &stream->conn->base.http->linger_timeout, on_linger_timeout);
 }
 
@@ -240,6 +244,25 @@ int sl_h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uin
     else
         drop(stream, len);
     return 0;
+}
+
+bool sl_h2_body_next(struct sl_h2 *conn, struct sl_room *room_out)
+{
+    int32_t id = sl_h2_scan_body(&conn->scan);
+    struct sl_h2_stream *stream = id == 0 ? NULL : nghttp2_session_get_stream_user_data(conn->session, id);
+    *room_out = (struct sl_room){0};
+    if (stream == NULL || !stream->is_started || !is_wanted(&stream->request))
+        return true;
+    struct sl_request *request = &stream->request;
+    if (!is_held(stream))
+        *room_out = request->sink->ops->reserve(request->sink);
+    if (request->sink == NULL) {
+        *room_out = (struct sl_room){0};
+        return true;
+    }
+    if (room_out->len > conn->scan.skip)
+        room_out->len = conn->scan.skip;
+    return room_out->len > 0 || conn->stream_count > 1; /* alone: the peer waits in its socket, and nothing is held */
 }
 
 void sl_h2_body_ended(struct sl_h2_stream *stream)

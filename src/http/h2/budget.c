@@ -10,6 +10,7 @@
 #define TOKENS_A_SEC     200.0
 #define FRAME_HEAD_BYTES 9u
 #define SMALL_BYTES      1024 /* of DATA: a larger frame costs its sender more than us */
+#define LARGE_BYTES      4096 /* of DATA: worth a system call of its own */
 #define RESET_COST       5.0  /* 400 resets at once, 40 a second */
 
 void sl_h2_budget_init(struct sl_h2_budget *budget)
@@ -43,9 +44,19 @@ static bool is_stale(struct sl_h2 *conn, int32_t id)
            nghttp2_session_get_stream_user_data(conn->session, id) == NULL;
 }
 
+static uint32_t length_of(const unsigned char *head)
+{
+    return (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
+}
+
+static int32_t id_of(const unsigned char *head)
+{
+    return (int32_t)(((uint32_t)head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8]);
+}
+
 static bool is_padded_data(const unsigned char *head)
 {
-    return head[3] == NGHTTP2_DATA && (head[4] & NGHTTP2_FLAG_PADDED) && (head[0] | head[1] | head[2]) != 0;
+    return head[3] == NGHTTP2_DATA && (head[4] & NGHTTP2_FLAG_PADDED) && length_of(head) > 0;
 }
 
 /* data: bytes of the payload that are no padding. */
@@ -66,14 +77,13 @@ static double cost_of(struct sl_h2 *conn, uint32_t data, uint8_t type, uint8_t f
 static bool spend_frame(struct sl_h2 *conn)
 {
     const unsigned char *head = conn->scan.head;
-    uint32_t len = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2], data = len;
-    uint32_t id = ((uint32_t)head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8];
+    uint32_t len = length_of(head), data = len;
     conn->scan.skip = len;
     if (is_padded_data(head)) {
         conn->scan.skip--; /* the length of the padding is read already */
         data = len > 1u + head[9] ? len - 1 - head[9] : 0;
     }
-    double cost = cost_of(conn, data, head[3], head[4], (int32_t)id);
+    double cost = cost_of(conn, data, head[3], head[4], id_of(head));
     return cost == 0 || spend(&conn->budget, cost);
 }
 
@@ -97,6 +107,13 @@ bool sl_h2_budget_scan(struct sl_h2 *conn, const char *bytes, size_t len, size_t
             return false;
     }
     return true;
+}
+
+int32_t sl_h2_scan_body(const struct sl_h2_scan *scan)
+{
+    const unsigned char *head = scan->head;
+    bool is_body = scan->skip > 0 && head[3] == NGHTTP2_DATA && !(head[4] & NGHTTP2_FLAG_PADDED);
+    return is_body && length_of(head) >= LARGE_BYTES ? id_of(head) : 0;
 }
 
 bool sl_h2_budget_reset(struct sl_h2_budget *budget)

@@ -7,8 +7,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define READ_BUDGET_BYTES   ((size_t)1 << 20)     /* a wake-up; then other connections have their turn */
-#define FRAME_COST_BYTES    ((size_t)512)         /* what a frame takes of it beside its bytes */
+#define READ_BUDGET_BYTES   ((size_t)1 << 20) /* a wake-up; then other connections have their turn */
+#define FRAME_COST_BYTES    ((size_t)512)     /* what a frame takes of it beside its bytes */
+#define FRAME_HEAD_BYTES    ((size_t)9)
 #define FRAME_BYTES_MAX     ((size_t)10 + 16384)  /* of ours; nghttp2 makes none larger */
 #define CHATTY_READ_BYTES   ((size_t)16 << 10)    /* of who sends mostly frames */
 #define MEANWHILE_BYTES_MAX ((size_t)4 << 20)     /* taken in while a write waits for its reader */
@@ -162,8 +163,7 @@ static void on_written(void *owner, sl_err err)
         close_conn(conn, err);
         return;
     }
-    if (conn->why_close == SL_OK)
-        sl_transport_read_start(conn->base.transport, on_readable);
+    sl_h2_read_on(conn);
     (void)flush(conn);
 }
 
@@ -254,38 +254,63 @@ static void feed(struct sl_h2 *conn, const char *bytes, size_t len)
         sl_h2_give_up(conn, NGHTTP2_PROTOCOL_ERROR, SL_BAD_FRAMING);
 }
 
-/* What of the budget of a turn is used up. */
+/* How many frames began in it. */
 static size_t take_in(struct sl_h2 *conn, const char *bytes, size_t len)
 {
-    size_t frames;
+    size_t frames = 0;
+    if (len == 0 || conn->why_close != SL_OK)
+        return 0;
     if (sl_h2_budget_scan(conn, bytes, len, &frames))
         feed(conn, bytes, len);
     else
         sl_h2_give_up(conn, NGHTTP2_ENHANCE_YOUR_CALM, SL_FLOOD);
-    conn->is_chatty = frames * FRAME_COST_BYTES > len;
-    return len + frames * FRAME_COST_BYTES;
+    return frames;
+}
+
+/* Reads once: a body's bytes where they belong, with the head of the next frame behind them, or whatever comes into the
+ * buffer, of which nothing is kept. *used_out: what it is to cost, SIZE_MAX if there was no more. */
+static enum sl_read read_once(struct sl_h2 *conn, struct sl_room room, size_t *used_out)
+{
+    static _Thread_local char buffer[128 << 10];
+    size_t n, len = room.len > 0 ? FRAME_HEAD_BYTES : conn->is_chatty ? CHATTY_READ_BYTES : sizeof buffer;
+    enum sl_read read = room.len > 0
+                            ? sl_transport_read_two(conn->base.transport, room.base, room.len, buffer, len, &n)
+                            : sl_transport_read(conn->base.transport, buffer, len, &n);
+    if (read != SL_READ_BYTES)
+        return read;
+    size_t placed = n < room.len ? n : room.len;
+    size_t frames = take_in(conn, room.base, placed) + take_in(conn, buffer, n - placed);
+    conn->is_chatty = frames * FRAME_COST_BYTES > n;
+    conn->read_meanwhile += conn->is_writing ? n : 0;
+    *used_out = n == room.len + len ? n + frames * FRAME_COST_BYTES : SIZE_MAX;
+    return read;
 }
 
 static void on_readable(void *owner)
 {
-    static _Thread_local char buffer[128 << 10]; /* nothing of it is kept: nghttp2 takes all */
     struct sl_h2 *conn = owner;
-    for (size_t budget = READ_BUDGET_BYTES; budget > 0 && conn->why_close == SL_OK;) {
-        size_t n, used, room = conn->is_chatty ? CHATTY_READ_BYTES : sizeof buffer;
-        switch (sl_transport_read(conn->base.transport, buffer, room, &n)) {
-        case SL_READ_BYTES:
-            used = take_in(conn, buffer, n);
-            conn->read_meanwhile += conn->is_writing ? n : 0;
-            budget -= used < budget && n == room ? used : budget;
+    bool may_read = true;
+    for (size_t used, budget = READ_BUDGET_BYTES; budget > 0 && conn->why_close == SL_OK;) {
+        struct sl_room room;
+        may_read = sl_h2_body_next(conn, &room);
+        if (!may_read)
             break;
+        switch (read_once(conn, room, &used)) {
+        case SL_READ_BYTES: budget -= used < budget ? used : budget; break;
         case SL_READ_LATER: budget = 0; break;
         case SL_READ_END:
         case SL_READ_BROKEN: close_conn(conn, SL_CLIENT_GONE); return;
         }
     }
-    if (conn->read_meanwhile > MEANWHILE_BYTES_MAX) /* it may speak again when it has read */
+    if (!may_read || conn->read_meanwhile > MEANWHILE_BYTES_MAX) /* it may speak again when it has read */
         sl_transport_read_stop(conn->base.transport);
     (void)flush(conn);
+}
+
+void sl_h2_read_on(struct sl_h2 *conn)
+{
+    if (conn->why_close == SL_OK && conn->phase != SL_H2_ENDING && conn->read_meanwhile <= MEANWHILE_BYTES_MAX)
+        sl_transport_read_start(conn->base.transport, on_readable);
 }
 
 /* Frames that nghttp2 is about to look into. */

@@ -110,6 +110,8 @@ static inline struct sl_h2_stream *sl_h2_stream_of(struct sl_request *request)
 void sl_h2_flush_later(struct sl_h2 *conn);
 /* Has it no stream from now on? Pings are not use. */
 void sl_h2_set_idle(struct sl_h2 *conn, bool is_idle);
+/* Somebody may take bytes again, or nobody wants them. */
+void sl_h2_read_on(struct sl_h2 *conn);
 /* Says GOAWAY with this reason, and closes when it is out. What nghttp2 has said already is not said again. */
 void sl_h2_give_up(struct sl_h2 *conn, uint32_t code, sl_err why);
 
@@ -130,6 +132,9 @@ void sl_h2_stream_fail(struct sl_h2_stream *stream, sl_err err);
 /* body.c */
 extern const struct sl_body_ops sl_h2_body_ops;
 int sl_h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes, size_t len, void *user);
+/* Where the next bytes of the connection are to be put, if they are a body's that has room; of length 0: anywhere.
+ * false: they are of a body that has none, and nobody else can want what lies behind: sl_h2_read_on follows. */
+bool sl_h2_body_next(struct sl_h2 *conn, struct sl_room *room_out);
 /* The last byte of the request came. */
 void sl_h2_body_ended(struct sl_h2_stream *stream);
 /* The answer is out and the request is not over: what still comes is dropped, within limits. */
@@ -154,6 +159,8 @@ void sl_h2_budget_earn(struct sl_h2_budget *budget, double tokens);
 /* Looks at the frames in what came, also those that nghttp2 will not tell of. false: the peer asks too much of us.
  * *frames_out: how many begin in it. */
 bool sl_h2_budget_scan(struct sl_h2 *conn, const char *bytes, size_t len, size_t *frames_out);
+/* The stream of which the next bytes are a body, in a large frame without padding; 0: they are something else. */
+int32_t sl_h2_scan_body(const struct sl_h2_scan *scan);
 /* A stream was reset by us because of what the peer did, and costs as much as a reset by the peer. */
 bool sl_h2_budget_reset(struct sl_h2_budget *budget);
 

@@ -246,6 +246,7 @@ void sl_h2_stream_destroy(struct sl_h2_stream *stream, sl_err why)
     sl_h2_held_dispose(conn->base.http, &stream->held);
     sl_link_unlink(&stream->link);
     sl_link_unlink(&stream->proceed_link);
+    sl_h2_read_on(conn);
     if (--conn->stream_count == 0)
         sl_h2_set_idle(conn, true);
     if (stream->request.begun_ns != 0)

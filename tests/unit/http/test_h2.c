@@ -16,14 +16,14 @@ static struct h2_client client;
 static struct h2_stream stream;
 
 /* What the handler does with the request. */
-enum way { LATER, NOW, EARLY, HELD_ANSWER };
+enum way { LATER, NOW, EARLY, HELD_ANSWER, PARKED };
 
 static struct {
     struct sl_sink sink;
     struct sl_request *request; /* NULL: gone, or answered */
     enum way way;
     uint64_t allowed, taken; /* bytes of the body */
-    unsigned requests, finishes, aborts;
+    unsigned requests, parked, finishes, aborts;
     sl_err why;
     char room[16384];
     h2o_generator_t generator;
@@ -89,6 +89,10 @@ static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
 {
     static const struct sl_sink_ops ops = {
         .reserve = take_room, .commit = take_bytes, .finish = take_end, .abort = take_abort};
+    if (taker.way == PARKED) {
+        taker.parked++;
+        return 0;
+    }
     taker.request = sl_request_of(h2o);
     taker.sink.ops = &ops;
     taker.requests++;
@@ -100,6 +104,7 @@ static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
     case LATER: sl_body_attach(taker.request, &taker.sink); break;
     case EARLY: answer(); break;
     case HELD_ANSWER: begin_answer(); break;
+    case PARKED: break;
     }
     return 0;
 }
@@ -134,6 +139,17 @@ static void put(uint64_t bytes, bool is_open_ended)
     H2_UNTIL(&client, taker.requests == 1);
 }
 
+/* Another request beside, which nobody answers: with it there is somebody who may want what lies behind a body. */
+static void park(void)
+{
+    static struct h2_stream other;
+    other = (struct h2_stream){0};
+    taker.way = PARKED;
+    h2_client_ask(&client, &other, "GET", "/other", NULL, NULL);
+    H2_UNTIL(&client, taker.parked == 1);
+    taker.way = NOW;
+}
+
 static void allow(uint64_t bytes)
 {
     taker.allowed += bytes;
@@ -142,8 +158,30 @@ static void allow(uint64_t bytes)
 
 /* ---- windows ---- */
 
+/* What lies behind is wanted by nobody: it stays in the sockets. */
+static void sink_that_takes_nothing_alone_makes_us_hold_one_read(void **state)
+{
+    taker.allowed = 0;
+    put(SL_H2_WINDOW_BYTES, false);
+    h2_client_settle(&client);
+    uint64_t held = c.h.http->h2_held_bytes;
+    assert_in_range(held, 1, 128 << 10);
+    for (unsigned i = 0; i < 3; i++) {
+        h2_client_settle(&client);
+        assert_int_equal(c.h.http->h2_held_bytes, held);
+    }
+    allow(held + 10);
+    H2_UNTIL(&client, taker.taken == held + 10);
+    allow(UINT64_MAX - taker.allowed);
+    H2_UNTIL(&client, taker.finishes == 1);
+    assert_int_equal(taker.taken, SL_H2_WINDOW_BYTES);
+    answer();
+    H2_UNTIL(&client, stream.is_closed);
+}
+
 static void sink_that_takes_nothing_gets_no_more_than_a_window(void **state)
 {
+    park();
     taker.allowed = 0;
     put(MIB, false);
     H2_UNTIL(&client, stream.sent == SL_H2_WINDOW_BYTES);
@@ -289,6 +327,7 @@ static void early_answer_to_a_sender_that_stalls_ends_with_a_reset(void **state)
 
 static void answer_while_bytes_are_held_gives_them_back(void **state)
 {
+    park();
     taker.allowed = 0;
     put(100000, true);
     H2_UNTIL(&client, c.h.http->h2_held_bytes == 100000);
@@ -496,6 +535,7 @@ static void close_all_ends_everything_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(sink_that_takes_nothing_alone_makes_us_hold_one_read),
         CASE(sink_that_takes_nothing_gets_no_more_than_a_window),
         CASE(body_before_it_is_started_is_held),
         CASE(sink_that_takes_a_part_is_given_the_rest_in_order),
