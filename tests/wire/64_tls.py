@@ -13,6 +13,7 @@ import tempfile
 import threading
 import unittest
 
+import h2frames
 import support
 from faults import ENGINES, is_sanitized
 from support import Sluice, content, fds, raw, run_program, sha256, sha256_of, wait_until
@@ -312,6 +313,27 @@ class CloseNotify(Served):
                                           b"30d40\r\n" + content(200_000) + b"\r\n")):
                     with self.subTest(name, ending=ending, version=version):
                         self.cut(version, head, body, ending)
+
+
+    def test_an_end_just_behind_a_frame_is_seen(self):
+        """The frame fills the place it is received into, and close_notify comes with it; TCP stays open."""
+        head = b"".join(h2frames.literal(*field) for field in (
+            (b":method", b"PUT"), (b":scheme", b"https"), (b":path", b"/files/cut"), (b":authority", b"localhost")))
+        data = h2frames.frame(h2frames.DATA, 0, 1, content(16384))
+        opened = fds(self.server.pid)
+        client = self.connect(alpn=("h2",))
+        client.send(h2frames.PREFACE + h2frames.settings() +
+                    h2frames.frame(h2frames.HEADERS, h2frames.END_HEADERS, 1, head) + data[:109])
+        wait_until(lambda: fds(self.server.pid) >= opened + 2, "the upload to have begun")
+        end = client.sealed(data[109:])
+        try:
+            client.tls.unwrap()
+        except ssl.SSLWantReadError:
+            end += client.socket.outgoing.read()
+        client.send_plain(end)
+        wait_until(lambda: fds(self.server.pid) <= opened, "the connection to be closed")
+        client.close()
+        self.assertEqual(self.server.temp_files(), [])
 
 
 class Doors(unittest.TestCase):

@@ -251,7 +251,7 @@ bool sl_h2_body_next(struct sl_h2 *conn, struct sl_room *room_out)
     int32_t id = sl_h2_scan_body(&conn->scan);
     struct sl_h2_stream *stream = id == 0 ? NULL : nghttp2_session_get_stream_user_data(conn->session, id);
     *room_out = (struct sl_room){0};
-    if (stream == NULL || !stream->is_started || !is_wanted(&stream->request))
+    if (stream == NULL || !stream->is_started || stream->is_end_seen || !is_wanted(&stream->request))
         return true;
     struct sl_request *request = &stream->request;
     if (!is_held(stream))
@@ -262,7 +262,14 @@ bool sl_h2_body_next(struct sl_h2 *conn, struct sl_room *room_out)
     }
     if (room_out->len > conn->scan.skip)
         room_out->len = conn->scan.skip;
-    return room_out->len > 0 || conn->stream_count > 1; /* alone: the peer waits in its socket, and nothing is held */
+    if (room_out->len > 0 && !h2o_timeout_is_linked(&stream->timer))
+        wait_if_needed(stream);
+    if (room_out->len > 0 || conn->stream_count > 1)
+        return true;
+    /* Alone: the peer waits in its socket, and nothing is held. That time is ours, and its window is large enough. */
+    sl_h2_stream_set_timer(stream, NULL, NULL);
+    stream->has_held = true;
+    return false;
 }
 
 void sl_h2_body_ended(struct sl_h2_stream *stream)

@@ -282,7 +282,9 @@ static enum sl_read read_once(struct sl_h2 *conn, struct sl_room room, size_t *u
     size_t frames = take_in(conn, room.base, placed) + take_in(conn, buffer, n - placed);
     conn->is_chatty = frames * FRAME_COST_BYTES > n;
     conn->read_meanwhile += conn->is_writing ? n : 0;
-    *used_out = n == room.len + len ? n + frames * FRAME_COST_BYTES : SIZE_MAX;
+    /* Of TLS, an end may lie just behind what was placed, and only the next read tells. */
+    bool may_be_more = n == room.len + len || (room.len > 0 && n == room.len);
+    *used_out = may_be_more ? n + frames * FRAME_COST_BYTES : SIZE_MAX;
     return read;
 }
 

@@ -179,6 +179,50 @@ static void sink_that_takes_nothing_alone_makes_us_hold_one_read(void **state)
     H2_UNTIL(&client, stream.is_closed);
 }
 
+static void say_raw(const char *bytes, size_t len)
+{
+    size_t done = 0;
+    H2_UNTIL_STEP(
+        &c,
+        {
+            ssize_t n = send(client.fd, bytes + done, len - done, MSG_NOSIGNAL);
+            done += n > 0 ? (size_t)n : 0;
+        },
+        done == len);
+}
+
+/* The body is received where it belongs, up to the last byte there is room for: nothing is held, nothing is read, and
+ * the time is not the client's. */
+static void sink_that_is_full_at_the_end_of_a_frame_is_waited_for(void **state)
+{
+    enum { FRAME = 16384, HEAD = 9, EARLY_BYTES = 100 };
+    static const char head[HEAD] = {0, 0x40, 0, 0, 0, 0, 0, 0, 1};
+    static char text[HEAD + FRAME + HEAD];
+    memcpy(text, head, HEAD);
+    memcpy(text + HEAD + FRAME, head, HEAD);
+    for (unsigned i = 0; i < FRAME; i++)
+        text[HEAD + i] = (char)upload_byte(i);
+    taker.allowed = FRAME;
+    put(0, true);
+    say_raw(text, HEAD + EARLY_BYTES);
+    H2_UNTIL(&client, taker.taken == EARLY_BYTES);
+    say_raw(text + HEAD + EARLY_BYTES, sizeof text - HEAD - EARLY_BYTES);
+    H2_UNTIL(&client, taker.taken == FRAME);
+    h2_client_settle(&client);
+    assert_int_equal(c.h.http->h2_held_bytes, 0);
+    h2_case_expire(&c, &c.h.http->body_timeout);
+    h2_client_settle(&client);
+    assert_int_equal(taker.aborts, 0);
+    for (unsigned i = 0; i < FRAME; i++)
+        text[i] = (char)upload_byte(FRAME + i);
+    allow(FRAME);
+    say_raw(text, FRAME);
+    H2_UNTIL(&client, taker.taken == 2 * FRAME);
+    h2_case_expire(&c, &c.h.http->body_timeout); /* now it is */
+    H2_UNTIL(&client, taker.aborts == 1);
+    assert_int_equal(taker.why, SL_BODY_TIMEOUT);
+}
+
 static void sink_that_takes_nothing_gets_no_more_than_a_window(void **state)
 {
     park();
@@ -536,6 +580,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(sink_that_takes_nothing_alone_makes_us_hold_one_read),
+        CASE(sink_that_is_full_at_the_end_of_a_frame_is_waited_for),
         CASE(sink_that_takes_nothing_gets_no_more_than_a_window),
         CASE(body_before_it_is_started_is_held),
         CASE(sink_that_takes_a_part_is_given_the_rest_in_order),
