@@ -54,6 +54,38 @@ void sl_connection_set_timer(struct sl_connection *connection, h2o_timeout_t *ti
     h2o_timeout_link(connection->http->context.loop, timeout, &connection->timer);
 }
 
+/* ---- the end ---- */
+
+static void on_linger_timeout(h2o_timeout_entry_t *entry)
+{
+    struct sl_connection *connection = SL_CONTAINER_OF(entry, struct sl_connection, timer);
+    connection->ops->close(connection, SL_OK);
+}
+
+static void on_linger_readable(void *owner)
+{
+    struct sl_connection *connection = owner;
+    size_t n, budget = SL_READ_BUDGET_BYTES;
+    enum sl_read read = SL_READ_BYTES;
+    bool is_over = false;
+    while (budget > 0 && !is_over &&
+           (read = sl_transport_discard(connection->transport, budget, &n)) == SL_READ_BYTES) {
+        is_over = n > connection->linger_left;
+        connection->linger_left -= is_over ? 0 : n;
+        budget -= n < budget ? n : budget;
+    }
+    if (is_over || read == SL_READ_END || read == SL_READ_BROKEN)
+        connection->ops->close(connection, SL_OK);
+}
+
+void sl_connection_linger(struct sl_connection *connection, uint64_t bytes_max)
+{
+    connection->linger_left = bytes_max;
+    sl_transport_shutdown_write(connection->transport);
+    sl_connection_set_timer(connection, &connection->http->linger_timeout, on_linger_timeout);
+    sl_transport_read_start(connection->transport, on_linger_readable);
+}
+
 /* ---- shaking hands ---- */
 
 static void close_handshake(struct sl_connection *connection, sl_err why)

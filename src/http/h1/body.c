@@ -6,9 +6,7 @@
 
 #include <assert.h>
 
-#define READ_BUDGET_BYTES ((size_t)1 << 20) /* a wake-up; then other connections have their turn */
-#define RATE_GRACE_NS     (30 * SL_SEC)
-#define LINGER_BYTES_MAX  ((uint64_t)256 << 20) /* what a refused upload may still send before it is cut off */
+#define RATE_GRACE_NS (30 * SL_SEC)
 
 static void on_body_readable(void *owner);
 
@@ -120,7 +118,7 @@ static void body_is_broken(struct sl_h1 *conn, sl_err err)
 static void pump(struct sl_h1 *conn)
 {
     struct sl_request *request = &conn->request;
-    size_t budget = READ_BUDGET_BYTES;
+    size_t budget = SL_READ_BUDGET_BYTES;
     sl_err err = SL_OK;
     conn->is_paused = false;
     while (!request->is_body_complete && request->sink != NULL && budget > 0) {
@@ -188,7 +186,7 @@ const struct sl_body_ops sl_h1_body_ops = {
 
 /* ---- dropping what nobody wants ---- */
 
-static void on_drop_timeout(h2o_timeout_entry_t *entry)
+static void on_drain_timeout(h2o_timeout_entry_t *entry)
 {
     sl_h1_close(SL_CONTAINER_OF(entry, struct sl_h1, base.timer), SL_OK);
 }
@@ -219,30 +217,14 @@ void sl_h1_drain_body(struct sl_h1 *conn)
         sl_h1_use_spare(conn, n);
     conn->left -= n;
     conn->request.body_received += n;
-    sl_connection_set_timer(&conn->base, &conn->base.http->linger_timeout, on_drop_timeout);
+    sl_connection_set_timer(&conn->base, &conn->base.http->linger_timeout, on_drain_timeout);
     sl_transport_read_start(conn->base.transport, on_drain_readable);
     if (conn->left == 0)
         on_drain_readable(conn);
 }
 
-static void on_linger_readable(void *owner)
-{
-    struct sl_h1 *conn = owner;
-    size_t n, budget = READ_BUDGET_BYTES;
-    enum sl_read read = SL_READ_BYTES;
-    while (budget > 0 && (read = sl_transport_discard(conn->base.transport, budget, &n)) == SL_READ_BYTES) {
-        conn->dropped += n;
-        budget -= n < budget ? n : budget;
-    }
-    bool is_over = read == SL_READ_END || read == SL_READ_BROKEN;
-    if (is_over || conn->dropped > LINGER_BYTES_MAX)
-        sl_h1_close(conn, SL_OK);
-}
-
 void sl_h1_linger(struct sl_h1 *conn)
 {
     conn->phase = SL_H1_LINGER;
-    sl_transport_shutdown_write(conn->base.transport);
-    sl_connection_set_timer(&conn->base, &conn->base.http->linger_timeout, on_drop_timeout);
-    sl_transport_read_start(conn->base.transport, on_linger_readable);
+    sl_connection_linger(&conn->base, SL_LINGER_BYTES_MAX);
 }

@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define H2_PREFACE_BYTES     24
 #define KEPT_DRAIN_BYTES_MAX ((uint64_t)64 << 10) /* a rest that is cheaper to read than a new connection */
 
 /* ---- bytes read ahead ---- */
@@ -64,7 +63,7 @@ static void init_request(struct sl_h1 *conn)
     conn->request.is_response_started = false;
     conn->scan = (struct sl_h1_scan){0};
     conn->chunked = (struct sl_chunked){0};
-    conn->left = conn->waited_ns = conn->dropped = 0;
+    conn->left = conn->waited_ns = 0;
     conn->is_chunked = conn->expects_continue = conn->is_paused = conn->is_head_timed = false;
     conn->is_blank_skipped = false;
     sl_h1_init_answer(conn);
@@ -168,9 +167,8 @@ static void refuse_head(struct sl_h1 *conn, sl_err err)
 /* HTTP/2 by prior knowledge (RFC 9113 section 3.3): only as the first thing on a connection. */
 static bool may_be_h2(const struct sl_h1 *conn)
 {
-    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    size_t len = conn->spare_len < sizeof preface - 1 ? conn->spare_len : sizeof preface - 1;
-    return !conn->has_served && memcmp(conn->spare, preface, len) == 0;
+    size_t len = conn->spare_len < SL_H2_PREFACE_BYTES ? conn->spare_len : SL_H2_PREFACE_BYTES;
+    return !conn->has_served && memcmp(conn->spare, SL_H2_PREFACE, len) == 0;
 }
 
 static void become_h2(struct sl_h1 *conn)
@@ -197,7 +195,7 @@ static void parse_head(struct sl_h1 *conn)
     if (conn->spare_len == 0)
         return;
     if (may_be_h2(conn)) {
-        if (conn->spare_len >= H2_PREFACE_BYTES)
+        if (conn->spare_len >= SL_H2_PREFACE_BYTES)
             become_h2(conn);
         return; /* else the rest of it is awaited */
     }

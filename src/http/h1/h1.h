@@ -35,7 +35,6 @@ struct sl_h1 {
     bool is_blank_skipped;                /* an empty line before the head, if there was one */
     bool has_served;                      /* a whole head has come */
     uint64_t waiting_since_ns, waited_ns; /* for the minimum rate: only waiting for the client counts */
-    uint64_t dropped;                     /* LINGER */
 
     h2o_ostream_t final;
     h2o_iovec_t *pieces; /* being written; of the request's pool, for all of its answer */

@@ -7,8 +7,7 @@
 
 #include <assert.h>
 
-#define RATE_GRACE_NS     (30 * SL_SEC)
-#define DROPPED_BYTES_MAX ((uint64_t)256 << 20) /* what a refused upload may still send before it is cut off */
+#define RATE_GRACE_NS (30 * SL_SEC)
 
 /* ---- windows ---- */
 
@@ -185,7 +184,7 @@ static void stop_sender(struct sl_h2_stream *stream)
 static void drop(struct sl_h2_stream *stream, size_t n)
 {
     stream->dropped += n;
-    if (stream->dropped <= DROPPED_BYTES_MAX)
+    if (stream->dropped <= SL_LINGER_BYTES_MAX)
         give_back(stream, n);
     else if (stream->is_ended) /* else its window closes, and the answer still arrives */
         stop_sender(stream);

@@ -7,14 +7,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define READ_BUDGET_BYTES   ((size_t)1 << 20) /* a wake-up; then other connections have their turn */
-#define FRAME_COST_BYTES    ((size_t)512)     /* what a frame takes of it beside its bytes */
+#define FRAME_COST_BYTES    ((size_t)512) /* what a frame takes of it beside its bytes */
 #define FRAME_HEAD_BYTES    ((size_t)9)
-#define FRAME_BYTES_MAX     ((size_t)10 + 16384)  /* of ours; nghttp2 makes none larger */
-#define CHATTY_READ_BYTES   ((size_t)16 << 10)    /* of who sends mostly frames */
-#define MEANWHILE_BYTES_MAX ((size_t)4 << 20)     /* taken in while a write waits for its reader */
-#define LINGER_BYTES_MAX    ((uint64_t)256 << 20) /* what may still come behind the last answer */
-#define GIVEN_UP_BYTES_MAX  ((uint64_t)4 << 20)   /* likewise, of who was given up */
+#define FRAME_BYTES_MAX     ((size_t)10 + 16384) /* of ours; nghttp2 makes none larger */
+#define CHATTY_READ_BYTES   ((size_t)16 << 10)   /* of who sends mostly frames */
+#define MEANWHILE_BYTES_MAX ((size_t)4 << 20)    /* taken in while a write waits for its reader */
+#define GIVEN_UP_BYTES_MAX  ((uint64_t)4 << 20)  /* behind the last answer, of who was given up */
 
 static bool flush(struct sl_h2 *conn);
 static void on_readable(void *owner);
@@ -46,25 +44,6 @@ static void on_close_wanted(struct sl_connection *base, sl_err why)
     close_conn((struct sl_h2 *)base, why);
 }
 
-static void on_linger_timeout(h2o_timeout_entry_t *entry)
-{
-    close_conn(SL_CONTAINER_OF(entry, struct sl_h2, base.timer), SL_OK);
-}
-
-static void on_linger_readable(void *owner)
-{
-    struct sl_h2 *conn = owner;
-    size_t n, budget = READ_BUDGET_BYTES;
-    enum sl_read read = SL_READ_BYTES;
-    while (budget > 0 && (read = sl_transport_discard(conn->base.transport, budget, &n)) == SL_READ_BYTES) {
-        conn->dropped += n;
-        budget -= n < budget ? n : budget;
-    }
-    uint64_t dropped_max = conn->why_close == SL_OK ? LINGER_BYTES_MAX : GIVEN_UP_BYTES_MAX;
-    if (read == SL_READ_END || read == SL_READ_BROKEN || conn->dropped > dropped_max)
-        close_conn(conn, SL_OK);
-}
-
 /* All is said. */
 static void end(struct sl_h2 *conn)
 {
@@ -74,9 +53,7 @@ static void end(struct sl_h2 *conn)
     }
     drop_streams(conn, conn->why_close);
     conn->phase = SL_H2_ENDING;
-    sl_transport_shutdown_write(conn->base.transport);
-    sl_connection_set_timer(&conn->base, &conn->base.http->linger_timeout, on_linger_timeout);
-    sl_transport_read_start(conn->base.transport, on_linger_readable);
+    sl_connection_linger(&conn->base, conn->why_close == SL_OK ? SL_LINGER_BYTES_MAX : GIVEN_UP_BYTES_MAX);
 }
 
 /* ---- timers: each stream has its own; these are for when there is none, or nothing is read ---- */
@@ -292,7 +269,7 @@ static void on_readable(void *owner)
 {
     struct sl_h2 *conn = owner;
     bool may_read = true;
-    for (size_t used, budget = READ_BUDGET_BYTES; budget > 0 && conn->why_close == SL_OK;) {
+    for (size_t used, budget = SL_READ_BUDGET_BYTES; budget > 0 && conn->why_close == SL_OK;) {
         struct sl_room room;
         may_read = sl_h2_body_next(conn, &room);
         if (!may_read)

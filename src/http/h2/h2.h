@@ -19,7 +19,6 @@
 
 #include <nghttp2/nghttp2.h>
 
-#define SL_H2_PREFACE_BYTES     24
 #define SL_H2_STREAMS_MAX       100 /* open at once */
 #define SL_H2_HEAD_BYTES_MAX    16384
 #define SL_H2_HEADERS_MAX       100
@@ -67,7 +66,6 @@ struct sl_h2 {
     sl_err why_close; /* SL_OK: stay */
     struct sl_h2_budget budget;
     struct sl_h2_scan scan;
-    uint64_t dropped; /* ENDING */
 };
 
 /* Body bytes that came before there was room for them, in blocks. Zeroed: none. */
