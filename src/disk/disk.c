@@ -183,21 +183,25 @@ void sl_disk_write(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct s
     submit_io(op, fd, slab, from, len, offset);
 }
 
-void sl_disk_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
-                  uint64_t offset, sl_disk_cb on_done, void *ctx)
+static void submit_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
+                        uint64_t offset, bool is_cold, sl_disk_cb on_done, void *ctx)
 {
     assert(slab->state == SL_SLAB_FILLING);
     prepare(disk, op, SL_DISK_READ, on_done, ctx);
+    op->args.io.is_cold = is_cold;
     submit_io(op, fd, slab, 0, len, offset);
+}
+
+void sl_disk_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
+                  uint64_t offset, sl_disk_cb on_done, void *ctx)
+{
+    submit_read(disk, op, fd, slab, len, offset, false, on_done, ctx);
 }
 
 void sl_disk_read_cold(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
                        uint64_t offset, sl_disk_cb on_done, void *ctx)
 {
-    assert(slab->state == SL_SLAB_FILLING);
-    prepare(disk, op, SL_DISK_READ, on_done, ctx);
-    op->args.io.is_cold = true;
-    submit_io(op, fd, slab, 0, len, offset);
+    submit_read(disk, op, fd, slab, len, offset, true, on_done, ctx);
 }
 
 void sl_disk_prefetch(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint64_t offset, uint64_t bytes,
