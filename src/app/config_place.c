@@ -132,8 +132,8 @@ bool sl_config_add_file(struct sl_config_load *load, const struct sl_setting *se
 {
     if (setting->value.len == 0)
         return true; /* none */
-    if (setting->value.base[0] == '~')
-        return sl_config_refuse(load, setting, "begins with ~, which only a shell knows; write the whole path");
+    if (!sl_config_is_whole_path(load, setting))
+        return false;
     if (files->count == SL_FILES_MAX)
         return sl_config_refuse(load, setting, "is one file too many; write at most %d", SL_FILES_MAX);
     char **slot = &files->at[files->count++];

@@ -63,12 +63,18 @@ void sl_config_drop_files(struct sl_files *files)
         free(files->at[--files->count]);
 }
 
+bool sl_config_is_whole_path(struct sl_config_load *load, const struct sl_setting *setting)
+{
+    return setting->value.base[0] != '~' || /* in YAML a lone ~ means nothing at all */
+           sl_config_refuse(load, setting, "begins with ~, which only a shell knows; write the whole path");
+}
+
 static bool set_directory(struct sl_config_load *load, const struct sl_setting *setting, char **member)
 {
     if (setting->value.len == 0)
         return sl_config_refuse(load, setting, "is empty; name a directory, e.g. %s", setting->option->preset);
-    if (setting->value.base[0] == '~') /* in YAML a lone ~ means nothing at all */
-        return sl_config_refuse(load, setting, "begins with ~, which only a shell knows; write the whole path");
+    if (!sl_config_is_whole_path(load, setting))
+        return false;
     sl_config_keep_text(member, setting->value);
     return true;
 }

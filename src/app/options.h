@@ -95,6 +95,9 @@ bool sl_config_add_origin(struct sl_config_load *load, const struct sl_setting *
 /* Replaces *member by a copy of value, which holds no NUL. Aborts when there is no memory. */
 void sl_config_keep_text(char **member, struct sl_bytes value);
 
+/* false: a value that is not empty begins with ~; load->message says so. */
+bool sl_config_is_whole_path(struct sl_config_load *load, const struct sl_setting *setting);
+
 /* Empties the list. */
 void sl_config_drop_files(struct sl_files *files);
 

@@ -8,6 +8,7 @@
 #include "sluice/base/log.h"
 #include "sluice/disk/disk.h"
 #include "sluice/hash/hash.h"
+#include "sluice/net/tls.h"
 #include "sluice/store/store.h"
 
 #include <netinet/in.h>
@@ -43,7 +44,7 @@ struct sl_listeners {
     size_t count; /* at least 1 after a load */
 };
 
-#define SL_FILES_MAX 64
+#define SL_FILES_MAX SL_TLS_PAIRS_MAX
 
 struct sl_files {
     char *at[SL_FILES_MAX];
