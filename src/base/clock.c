@@ -15,6 +15,11 @@ uint64_t sl_clock_now_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+uint64_t sl_clock_coarse_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC_COARSE);
+}
+
 uint64_t sl_clock_wall_ns(void)
 {
     return read_clock(CLOCK_REALTIME);

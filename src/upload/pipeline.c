@@ -278,7 +278,7 @@ void sl_pipeline_filled(struct sl_pipeline *pipeline, size_t n)
 {
     assert(pipeline->current != NULL && pipeline->carry == NULL && n <= pipeline->current->bytes - pipeline->fill);
     pipeline->fill += n;
-    pipeline->touched_ns = sl_clock_now_ns();
+    pipeline->touched_ns = sl_clock_coarse_ns();
     if (pipeline->remaining != SL_STORE_SIZE_UNKNOWN)
         pipeline->remaining -= n < pipeline->remaining ? n : pipeline->remaining;
 }

@@ -10,6 +10,10 @@
 /* Never goes back; for durations. */
 uint64_t sl_clock_now_ns(void);
 
+/* The same clock as of its last tick, some milliseconds ago: a fraction of the cost, for what is asked with each piece
+ * of a body. Of now_ns and this one, the later call may tell the earlier time. */
+uint64_t sl_clock_coarse_ns(void);
+
 /* Since 1970, UTC; may jump. For names and log lines. */
 uint64_t sl_clock_wall_ns(void);
 

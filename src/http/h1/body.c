@@ -19,7 +19,7 @@ static void on_body_timeout(h2o_timeout_entry_t *entry)
 
 static void wait_for_client(struct sl_h1 *conn)
 {
-    conn->waiting_since_ns = sl_clock_now_ns();
+    conn->waiting_since_ns = sl_clock_coarse_ns();
     sl_connection_set_timer(&conn->base, &conn->base.http->body_timeout, on_body_timeout);
     sl_transport_read_start(conn->base.transport, on_body_readable);
 }
@@ -34,7 +34,7 @@ static void pause_client(struct sl_h1 *conn)
 /* Time in which we did not read, because the disk was busy, is not held against the client. */
 static bool is_too_slow(struct sl_h1 *conn)
 {
-    conn->waited_ns += sl_clock_now_ns() - conn->waiting_since_ns;
+    conn->waited_ns += sl_clock_coarse_ns() - conn->waiting_since_ns;
     uint64_t wanted = conn->base.http->options.min_rate_bytes_s * (conn->waited_ns / SL_SEC);
     return conn->waited_ns > RATE_GRACE_NS && conn->request.body_received < wanted;
 }
