@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/uio.h>
 
 #define SLICE_BYTES ((size_t)32 << 10)
 
@@ -177,12 +176,26 @@ static void poke_if_pending(struct sl_transport *transport)
         h2o_timeout_link(h2o_socket_get_loop(transport->socket), transport->soon, &transport->poke);
 }
 
-static enum sl_read read_tls(struct sl_transport *transport, char *into, size_t len, size_t *n_out)
+static enum sl_read read_tls_pieces(struct sl_transport *transport, const struct iovec *pieces, size_t count,
+                                    size_t *n_out)
 {
-    enum sl_read read = sl_tls_stream_read(transport->tls, into, len, n_out);
+    enum sl_read read = SL_READ_BYTES;
+    size_t total = 0, n;
+    for (bool is_full = true; count > 0 && is_full; pieces++, count--) {
+        read = sl_tls_stream_read(transport->tls, pieces->iov_base, pieces->iov_len, &n);
+        if (read == SL_READ_BYTES)
+            total += n;
+        is_full = read == SL_READ_BYTES && n == pieces->iov_len;
+    }
     flush(transport); /* reading may have made TLS say something */
     poke_if_pending(transport);
-    return read;
+    *n_out = total;
+    return total > 0 ? SL_READ_BYTES : read; /* an end behind the bytes is told by the next read */
+}
+
+static enum sl_read read_tls(struct sl_transport *transport, char *into, size_t len, size_t *n_out)
+{
+    return read_tls_pieces(transport, &(struct iovec){into, len}, 1, n_out);
 }
 
 enum sl_read sl_transport_read(struct sl_transport *transport, char *into, size_t len, size_t *n_out)
@@ -192,26 +205,22 @@ enum sl_read sl_transport_read(struct sl_transport *transport, char *into, size_
     return receive(transport, into, len, 0, n_out);
 }
 
-static enum sl_read receive_two(struct sl_transport *transport, struct iovec *rooms, size_t *n_out)
+static enum sl_read receive_pieces(struct sl_transport *transport, const struct iovec *pieces, size_t count,
+                                   size_t *n_out)
 {
     ssize_t n;
     do
-        n = readv(h2o_socket_get_fd(transport->socket), rooms, 2);
+        n = readv(h2o_socket_get_fd(transport->socket), pieces, (int)count);
     while (n < 0 && errno == EINTR);
     return outcome_of(n, n_out);
 }
 
-enum sl_read sl_transport_read_two(struct sl_transport *transport, char *into, size_t len, char *more,
-                                   size_t more_len, size_t *n_out)
+enum sl_read sl_transport_read_pieces(struct sl_transport *transport, const struct iovec *pieces, size_t count,
+                                      size_t *n_out)
 {
-    struct iovec rooms[] = {{into, len}, {more, more_len}};
-    if (transport->tls == NULL)
-        return receive_two(transport, rooms, n_out);
-    enum sl_read read = read_tls(transport, into, len, n_out);
-    size_t behind;
-    if (read == SL_READ_BYTES && *n_out == len && read_tls(transport, more, more_len, &behind) == SL_READ_BYTES)
-        *n_out += behind; /* an end behind the bytes is told by the next read */
-    return read;
+    if (transport->tls != NULL)
+        return read_tls_pieces(transport, pieces, count, n_out);
+    return receive_pieces(transport, pieces, count, n_out);
 }
 
 enum sl_read sl_transport_discard(struct sl_transport *transport, size_t len, size_t *n_out)

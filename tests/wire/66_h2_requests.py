@@ -109,7 +109,7 @@ class Heads(Frames):
             self.assert_lives(client, 7)
 
 
-class Uploads(Frames):
+class Sending(Frames):
     def put(self, client, stream, name, *more, end=False):
         client.headers(stream, [*client.fields("PUT", f"/files/{name}"), *more], end)
 
@@ -143,6 +143,8 @@ class Uploads(Frames):
         client.send(waiting)
         return sent
 
+
+class Uploads(Sending):
     def test_empty_files(self):
         with H2(self.server) as client:
             self.put(client, 1, "empty-1", ("content-length", "0"), end=True)
@@ -243,6 +245,107 @@ class Uploads(Frames):
             self.put(client, 3, "reset")
             client.data(3, b"whole")
             self.assert_stored(client, 3, "reset", b"whole")
+
+
+class Rows(Sending):
+    """Large frames in a row are received many at a time. What interrupts them is not to be mistaken for
+    one of them, nor what it interrupts."""
+
+    LARGE = 16 * KIB
+
+    def large(self, stream, number):
+        return frame(h2.DATA, 0, stream, bytes((number + i) % 253 for i in range(256)) * (self.LARGE // 256))
+
+    def row(self, stream, first, count):
+        return b"".join(self.large(stream, i) for i in range(first, first + count))
+
+    def content(self, count):
+        return b"".join(self.large(1, i)[9:] for i in range(count))
+
+    def warm_up(self, client, count=256):
+        """`count` frames of stream 1, by which its window has become large."""
+        self.send(client, 1, [(self.LARGE, self.large(1, i)) for i in range(count)])
+        client.ping()
+        return count
+
+    def test_other_frames_between(self):
+        for name, between in (
+                ("ping", frame(h2.PING, 0, 0, bytes(8))), ("priority", frame(h2.PRIORITY, 0, 1, bytes(4) + b"\x10")),
+                ("settings", h2.settings()), ("window", window_update(1, 1)),
+                ("unknown", frame(0x42, 0, 1, b"\xaa" * self.LARGE)),
+                ("unknown-small", frame(0x42, 0, 0, b"\xaa")), ("empty", frame(h2.DATA, 0, 1)),
+                ("two", frame(h2.PING, 0, 0, bytes(8)) + frame(0x42, 0, 0, bytes(self.LARGE)))):
+            with self.subTest(name), H2(self.server) as client:
+                self.put(client, 1, name)
+                sent = self.warm_up(client)
+                client.send(self.row(1, sent, 32) + between + self.row(1, sent + 32, 9) + between * 2 +
+                            self.row(1, sent + 41, 1) + frame(h2.DATA, END_STREAM, 1))
+                self.assert_stored(client, 1, name, self.content(sent + 42))
+
+    def test_frames_of_the_body_that_are_unlike(self):
+        for name, flags, payload, counted in (
+                ("short", 0, b"\x55" * 5000, b"\x55" * 5000), ("byte", 0, b"\x55", b"\x55"),
+                ("shorter", 0, b"\x55" * 16383, b"\x55" * 16383),
+                ("padded", PADDED, b"\x07" + b"\x55" * 16376 + bytes(7), b"\x55" * 16376),
+                ("all-padding", PADDED, b"\xff" + bytes(255), b"")):
+            with self.subTest(name), H2(self.server) as client:
+                self.put(client, 1, name)
+                sent = self.warm_up(client)
+                client.send(self.row(1, sent, 30) + frame(h2.DATA, flags, 1, payload) + self.row(1, sent + 30, 8) +
+                            frame(h2.DATA, END_STREAM, 1, b"end"))
+                whole = self.content(sent + 38)
+                at = (sent + 30) * self.LARGE
+                self.assert_stored(client, 1, name, whole[:at] + counted + whole[at:] + b"end")
+
+    def test_an_end_in_a_large_frame_and_others_behind_it(self):
+        with H2(self.server) as client:
+            self.put(client, 1, "first")
+            self.put(client, 3, "second")
+            sent = self.warm_up(client)
+            client.send(self.row(1, sent, 31) + frame(h2.DATA, END_STREAM, 1, b"\x11" * self.LARGE) +
+                        self.row(3, 0, 12) + frame(h2.DATA, END_STREAM, 3, b"\x33" * self.LARGE))
+            client.request(5, "GET", "/healthz")
+            self.assert_stored(client, 1, "first", self.content(sent + 31) + b"\x11" * self.LARGE)
+            self.assert_stored(client, 3, "second", self.content(12) + b"\x33" * self.LARGE)
+            self.assertEqual(client.answer(5).status, 200)
+
+    def test_streams_that_take_turns(self):
+        with H2(self.server) as client:
+            self.put(client, 1, "turns-1")
+            self.put(client, 3, "turns-3")
+            sent = self.warm_up(client)
+            client.send(self.row(1, sent, 30))
+            client.send(b"".join(self.large(3, i) + self.large(1, sent + 30 + i) for i in range(12)))
+            client.data(1, b"")
+            client.data(3, b"")
+            self.assert_stored(client, 1, "turns-1", self.content(sent + 42))
+            self.assert_stored(client, 3, "turns-3", self.content(12))
+
+    def test_an_end_by_reset_or_by_length(self):
+        with H2(self.server) as client:
+            self.put(client, 1, "reset-in-a-row")
+            sent = self.warm_up(client)
+            client.send(self.row(1, sent, 30) + h2.rst_stream(1) + self.row(1, sent + 30, 9))
+            self.assert_lives(client, 3)
+        with H2(self.server) as client:
+            self.put(client, 1, "too-long-a-row", ("content-length", str((256 + 30) * self.LARGE)))
+            sent = self.warm_up(client)
+            client.send(self.row(1, sent, 42))
+            client.read_until(lambda: client.answers[1].reset is not None, "a reset")
+            self.assertEqual(client.answers[1].reset, h2.PROTOCOL_ERROR)
+            self.assert_lives(client, 3)
+        self.assert_nothing_of("reset-in-a-row")
+        self.assert_nothing_of("too-long-a-row")
+
+    def test_a_row_in_pieces(self):
+        with H2(self.server) as client:
+            self.put(client, 1, "pieces")
+            sent = self.warm_up(client, 64)
+            content, at = self.row(1, sent, 16) + frame(h2.DATA, END_STREAM, 1), 0
+            for step in (1, 8, 9, 10, 16383, 16384, 16392, 16393, 16394, 3 * 16393, 40000, 1 << 20):
+                client.send(content[at:at + step])
+                at += step
+            self.assert_stored(client, 1, "pieces", self.content(sent + 16))
 
 
 class Answers(Frames):

@@ -33,6 +33,9 @@ struct sl_sink_ops {
     void (*finish)(struct sl_sink *sink);
     /* The request is gone or its body broken. Forget it; no response is wanted from the sink. */
     void (*abort)(struct sl_sink *sink, sl_err why);
+    /* A commit of less than the reservation leaves the rest of it room, untouched and at its place, for as long as the
+     * sink is attached: more bytes of the body may lie there already. */
+    bool is_steady;
 };
 
 struct sl_sink {

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 struct sl_transport;
 typedef void (*sl_transport_readable_cb)(void *owner);
@@ -37,9 +38,9 @@ enum sl_read { SL_READ_BYTES, SL_READ_LATER, SL_READ_END, SL_READ_BROKEN };
  * BROKEN: reset. */
 enum sl_read sl_transport_read(struct sl_transport *transport, char *into, size_t len, size_t *n_out);
 
-/* The same into two places, one behind the other; *n_out counts both. */
-enum sl_read sl_transport_read_two(struct sl_transport *transport, char *into, size_t len, char *more,
-                                   size_t more_len, size_t *n_out);
+/* The same into several places, of which the first that is not filled is the last that got any; *n_out counts all. */
+enum sl_read sl_transport_read_pieces(struct sl_transport *transport, const struct iovec *pieces, size_t count,
+                                      size_t *n_out);
 
 /* The same, but what comes is thrown away, without being copied where it is plain. */
 enum sl_read sl_transport_discard(struct sl_transport *transport, size_t len, size_t *n_out);

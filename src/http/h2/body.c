@@ -72,7 +72,7 @@ static void wait_if_needed(struct sl_h2_stream *stream)
         sl_h2_stream_set_timer(stream, NULL, NULL);
         return;
     }
-    stream->waiting_since_ns = sl_clock_now_ns();
+    stream->waiting_since_ns = sl_clock_coarse_ns();
     sl_h2_stream_set_timer(stream, &stream->conn->base.http->body_timeout, on_body_timeout);
 }
 
@@ -80,7 +80,7 @@ static bool is_too_slow(struct sl_h2_stream *stream)
 {
     if (!h2o_timeout_is_linked(&stream->timer))
         return false;
-    stream->waited_ns += sl_clock_now_ns() - stream->waiting_since_ns;
+    stream->waited_ns += sl_clock_coarse_ns() - stream->waiting_since_ns;
     uint64_t wanted = stream->conn->base.http->options.min_rate_bytes_s * (stream->waited_ns / SL_SEC);
     return stream->waited_ns > RATE_GRACE_NS && stream->request.body_received < wanted;
 }
@@ -259,7 +259,7 @@ bool sl_h2_body_next(struct sl_h2 *conn, struct sl_room *room_out)
         *room_out = (struct sl_room){0};
         return true;
     }
-    if (room_out->len > conn->scan.skip)
+    if (!request->sink->ops->is_steady && room_out->len > conn->scan.skip)
         room_out->len = conn->scan.skip;
     if (room_out->len > 0 && !h2o_timeout_is_linked(&stream->timer))
         wait_if_needed(stream);

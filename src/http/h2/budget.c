@@ -6,12 +6,11 @@
 
 #include "sluice/base/clock.h"
 
-#define TOKENS_MAX       2000.0
-#define TOKENS_A_SEC     200.0
-#define FRAME_HEAD_BYTES 9u
-#define SMALL_BYTES      1024 /* of DATA: a larger frame costs its sender more than us */
-#define LARGE_BYTES      4096 /* of DATA: worth a system call of its own */
-#define RESET_COST       5.0  /* 400 resets at once, 40 a second */
+#define TOKENS_MAX   2000.0
+#define TOKENS_A_SEC 200.0
+#define SMALL_BYTES  1024 /* of DATA: a larger frame costs its sender more than us */
+#define LARGE_BYTES  4096 /* of DATA: worth a system call of its own */
+#define RESET_COST   5.0  /* 400 resets at once, 40 a second */
 
 void sl_h2_budget_init(struct sl_h2_budget *budget)
 {
@@ -99,7 +98,8 @@ bool sl_h2_budget_scan(struct sl_h2 *conn, const char *bytes, size_t len, size_t
             continue;
         }
         scan->head[scan->head_len++] = (unsigned char)bytes[at++];
-        if (scan->head_len < FRAME_HEAD_BYTES || (scan->head_len == FRAME_HEAD_BYTES && is_padded_data(scan->head)))
+        if (scan->head_len < SL_H2_FRAME_HEAD_BYTES ||
+            (scan->head_len == SL_H2_FRAME_HEAD_BYTES && is_padded_data(scan->head)))
             continue;
         scan->head_len = 0;
         ++*frames_out;
@@ -114,6 +114,11 @@ int32_t sl_h2_scan_body(const struct sl_h2_scan *scan)
     const unsigned char *head = scan->head;
     bool is_body = scan->skip > 0 && head[3] == NGHTTP2_DATA && !(head[4] & NGHTTP2_FLAG_PADDED);
     return is_body && length_of(head) >= LARGE_BYTES ? id_of(head) : 0;
+}
+
+uint32_t sl_h2_scan_foretell(const struct sl_h2_scan *scan)
+{
+    return (scan->head[4] & NGHTTP2_FLAG_END_STREAM) ? 0 : length_of(scan->head);
 }
 
 bool sl_h2_budget_reset(struct sl_h2_budget *budget)

@@ -1,5 +1,5 @@
-/* The life of an HTTP/2 connection (RFC 9113): bytes from the transport to nghttp2, frames from nghttp2 to the
- * transport, one write at a time. */
+/* The life of an HTTP/2 connection (RFC 9113): when it is read, frames from nghttp2 to the transport, one write at a
+ * time, and its end. */
 #include "h2.h"
 
 #include "sluice/base/log.h"
@@ -7,10 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define FRAME_COST_BYTES    ((size_t)512) /* what a frame takes of it beside its bytes */
-#define FRAME_HEAD_BYTES    ((size_t)9)
 #define FRAME_BYTES_MAX     ((size_t)10 + 16384) /* of ours; nghttp2 makes none larger */
-#define CHATTY_READ_BYTES   ((size_t)16 << 10)   /* of who sends mostly frames */
 #define MEANWHILE_BYTES_MAX ((size_t)4 << 20)    /* taken in while a write waits for its reader */
 #define GIVEN_UP_BYTES_MAX  ((uint64_t)4 << 20)  /* behind the last answer, of who was given up */
 
@@ -219,52 +216,6 @@ void sl_h2_flush_later(struct sl_h2 *conn)
 
 /* ---- in ---- */
 
-static void feed(struct sl_h2 *conn, const char *bytes, size_t len)
-{
-    conn->is_receiving = true;
-    ssize_t n = nghttp2_session_mem_recv(conn->session, (const uint8_t *)bytes, len);
-    conn->is_receiving = false;
-    if (n == NGHTTP2_ERR_FLOODED || n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS ||
-        nghttp2_session_get_outbound_queue_size(conn->session) > SL_H2_QUEUE_MAX)
-        sl_h2_give_up(conn, NGHTTP2_ENHANCE_YOUR_CALM, SL_FLOOD);
-    else if (n < 0)
-        sl_h2_give_up(conn, NGHTTP2_PROTOCOL_ERROR, SL_BAD_FRAMING);
-}
-
-/* How many frames began in it. */
-static size_t take_in(struct sl_h2 *conn, const char *bytes, size_t len)
-{
-    size_t frames = 0;
-    if (len == 0 || conn->why_close != SL_OK)
-        return 0;
-    if (sl_h2_budget_scan(conn, bytes, len, &frames))
-        feed(conn, bytes, len);
-    else
-        sl_h2_give_up(conn, NGHTTP2_ENHANCE_YOUR_CALM, SL_FLOOD);
-    return frames;
-}
-
-/* Reads once: a body's bytes where they belong, with the head of the next frame behind them, or whatever comes into the
- * buffer, of which nothing is kept. *used_out: what it is to cost, SIZE_MAX if there was no more. */
-static enum sl_read read_once(struct sl_h2 *conn, struct sl_room room, size_t *used_out)
-{
-    static _Thread_local char buffer[128 << 10];
-    size_t n, len = room.len > 0 ? FRAME_HEAD_BYTES : conn->is_chatty ? CHATTY_READ_BYTES : sizeof buffer;
-    enum sl_read read = room.len > 0
-                            ? sl_transport_read_two(conn->base.transport, room.base, room.len, buffer, len, &n)
-                            : sl_transport_read(conn->base.transport, buffer, len, &n);
-    if (read != SL_READ_BYTES)
-        return read;
-    size_t placed = n < room.len ? n : room.len;
-    size_t frames = take_in(conn, room.base, placed) + take_in(conn, buffer, n - placed);
-    conn->is_chatty = frames * FRAME_COST_BYTES > n;
-    conn->read_meanwhile += conn->is_writing ? n : 0;
-    /* Of TLS, an end may lie just behind what was placed, and only the next read tells. */
-    bool may_be_more = n == room.len + len || (room.len > 0 && n == room.len);
-    *used_out = may_be_more ? n + frames * FRAME_COST_BYTES : SIZE_MAX;
-    return read;
-}
-
 static void on_readable(void *owner)
 {
     struct sl_h2 *conn = owner;
@@ -274,7 +225,7 @@ static void on_readable(void *owner)
         may_read = sl_h2_body_next(conn, &room);
         if (!may_read)
             break;
-        switch (read_once(conn, room, &used)) {
+        switch (sl_h2_receive(conn, room, &used)) {
         case SL_READ_BYTES: budget -= used < budget ? used : budget; break;
         case SL_READ_LATER: budget = 0; break;
         case SL_READ_END:
@@ -413,7 +364,7 @@ void sl_h2_begin(struct sl_http *http, struct sl_transport *transport, struct sl
     sl_h2_set_idle(conn, true);
     expect_head(conn); /* or at least a first frame */
     if (bytes.len > 0)
-        (void)take_in(conn, bytes.base, bytes.len);
+        (void)sl_h2_take_in(conn, bytes.base, bytes.len);
     if (http->is_draining)
         on_drain(&conn->base);
     else

@@ -1,5 +1,6 @@
-/* Private to http/h2: one HTTP/2 connection by libnghttp2, told in six files: conn.c (its life, bytes in and out),
- * stream.c (requests in), body.c and held.c (their bodies), answer.c (answers out), budget.c (what a peer may ask).
+/* Private to http/h2: one HTTP/2 connection by libnghttp2, told in seven files: conn.c (its life, bytes out), receive.c
+ * (bytes in), stream.c (requests in), body.c and held.c (their bodies), answer.c (answers out), budget.c (what a peer
+ * may ask).
  *
  *   OPEN -> (NOTICED ->) GOING -> ENDING -> gone
  *
@@ -19,6 +20,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#define SL_H2_FRAME_HEAD_BYTES  9   /* RFC 9113 section 4.1 */
 #define SL_H2_STREAMS_MAX       100 /* open at once */
 #define SL_H2_HEAD_BYTES_MAX    16384
 #define SL_H2_HEADERS_MAX       100
@@ -66,6 +68,7 @@ struct sl_h2 {
     sl_err why_close; /* SL_OK: stay */
     struct sl_h2_budget budget;
     struct sl_h2_scan scan;
+    unsigned foretold; /* how many frames of a body are expected to follow alike */
 };
 
 /* Body bytes that came before there was room for them, in blocks. Zeroed: none. */
@@ -113,6 +116,13 @@ void sl_h2_read_on(struct sl_h2 *conn);
 /* Says GOAWAY with this reason, and closes when it is out. What nghttp2 has said already is not said again. */
 void sl_h2_give_up(struct sl_h2 *conn, uint32_t code, sl_err why);
 
+/* receive.c */
+/* Gives nghttp2 what came, unless the connection is given up, which it may be then. How many frames began in it. */
+size_t sl_h2_take_in(struct sl_h2 *conn, const char *bytes, size_t len);
+/* Reads once, and takes it in. room: as sl_h2_body_next told. *used_out: what it is to cost, SIZE_MAX if there is no
+ * more. */
+enum sl_read sl_h2_receive(struct sl_h2 *conn, struct sl_room room, size_t *used_out);
+
 /* stream.c: callbacks of nghttp2 */
 int sl_h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user);
 int sl_h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
@@ -131,7 +141,8 @@ void sl_h2_stream_fail(struct sl_h2_stream *stream, sl_err err);
 extern const struct sl_body_ops sl_h2_body_ops;
 int sl_h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes, size_t len, void *user);
 /* Where the next bytes of the connection are to be put, if they are a body's that has room; of length 0: anywhere.
- * false: they are of a body that has none, and nobody else can want what lies behind: sl_h2_read_on follows. */
+ * More room than the frame has bytes is for those that follow it. false: they are of a body that has none, and nobody
+ * else can want what lies behind: sl_h2_read_on follows. */
 bool sl_h2_body_next(struct sl_h2 *conn, struct sl_room *room_out);
 /* The last byte of the request came. */
 void sl_h2_body_ended(struct sl_h2_stream *stream);
@@ -159,6 +170,9 @@ void sl_h2_budget_earn(struct sl_h2_budget *budget, double tokens);
 bool sl_h2_budget_scan(struct sl_h2 *conn, const char *bytes, size_t len, size_t *frames_out);
 /* The stream of which the next bytes are a body, in a large frame without padding; 0: they are something else. */
 int32_t sl_h2_scan_body(const struct sl_h2_scan *scan);
+/* How long the payload of the next frame will be, if the body that sl_h2_scan_body found goes on as before; 0: this
+ * frame is its last. */
+uint32_t sl_h2_scan_foretell(const struct sl_h2_scan *scan);
 /* A stream was reset by us because of what the peer did, and costs as much as a reset by the peer. */
 bool sl_h2_budget_reset(struct sl_h2_budget *budget);
 

@@ -105,7 +105,7 @@ static void on_abort(struct sl_sink *sink, sl_err why)
 }
 
 static const struct sl_sink_ops sink_ops = {
-    .reserve = reserve, .commit = commit, .finish = finish, .abort = on_abort};
+    .reserve = reserve, .commit = commit, .finish = finish, .abort = on_abort, .is_steady = true};
 
 /* ---- the session ---- */
 
