@@ -48,6 +48,7 @@ void sl_http_destroy(struct sl_http *http)
         return;
     assert(http->connection_count == 0);
     sl_h2_held_free_spare(http);
+    free(http->h2_buffer);
     h2o_loop_t *loop = http->context.loop;
     h2o_timeout_dispose(loop, &http->head_timeout);
     h2o_timeout_dispose(loop, &http->keep_alive_timeout);

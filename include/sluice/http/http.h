@@ -32,6 +32,7 @@ struct sl_http {
     struct sl_link senders;                  /* those that send from one, the oldest first */
     uint64_t h2_growth_bytes, h2_held_bytes; /* of HTTP/2: windows beyond the first size; bodies held back */
     struct sl_h2_block *h2_spare;            /* for bodies that are to be held */
+    char *h2_buffer; /* received bytes, for the length of a call; NULL until HTTP/2 is spoken */
     unsigned h2_spare_count;
     uint64_t h2_head_bytes; /* likewise: what open streams keep of their heads */
     bool is_draining;

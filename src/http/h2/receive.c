@@ -4,6 +4,7 @@
  * seen before anything is taken in, and what lies behind it is first moved out of the sink's room, which may go. */
 #include "h2.h"
 
+#include <stdlib.h>
 #include <sys/uio.h>
 
 #define FRAME_COST_BYTES  ((size_t)512) /* what a frame takes of a wake-up's budget beside its bytes */
@@ -20,8 +21,19 @@ struct plan {
     char heads[FORETOLD_MAX + 1][SL_H2_FRAME_HEAD_BYTES];
 };
 
-static _Thread_local char buffer[FORETOLD_MAX * (PAYLOAD_BYTES_MAX + SL_H2_FRAME_HEAD_BYTES)];
-_Static_assert(sizeof buffer >= READ_BYTES, "what is not planned comes here, too");
+/* One a loop, made when it is first needed: as thread-local memory every thread of the process would pay for it. */
+#define BUFFER_BYTES (FORETOLD_MAX * (PAYLOAD_BYTES_MAX + SL_H2_FRAME_HEAD_BYTES))
+_Static_assert(BUFFER_BYTES >= READ_BYTES, "what is not planned comes here, too");
+
+static char *buffer_of(struct sl_h2 *conn)
+{
+    struct sl_http *http = conn->base.http;
+    if (http->h2_buffer == NULL)
+        http->h2_buffer = malloc(BUFFER_BYTES);
+    if (http->h2_buffer == NULL)
+        abort();
+    return http->h2_buffer;
+}
 
 static void feed(struct sl_h2 *conn, const char *bytes, size_t len)
 {
@@ -103,7 +115,7 @@ static void learn(struct sl_h2 *conn, bool is_wrong, bool is_all_right)
         conn->foretold = 2 * conn->foretold + 1;
 }
 
-static void set_aside(const struct plan *plan, size_t piece, size_t left)
+static void set_aside(const struct plan *plan, size_t piece, size_t left, char *buffer)
 {
     for (size_t at = 0; left > 0; piece++) {
         size_t len = left < plan->pieces[piece].iov_len ? left : plan->pieces[piece].iov_len;
@@ -115,9 +127,10 @@ static void set_aside(const struct plan *plan, size_t piece, size_t left)
 
 static size_t take_in_plan(struct sl_h2 *conn, const struct plan *plan, size_t n)
 {
+    char *buffer = buffer_of(conn);
     bool is_wrong;
     size_t left, frames = 0, right = check_plan(plan, n, &left, &is_wrong);
-    set_aside(plan, right, left);
+    set_aside(plan, right, left, buffer);
     learn(conn, is_wrong, right == plan->count);
     n -= left;
     for (size_t i = 0; i < right; i++) {
@@ -150,6 +163,7 @@ static enum sl_read receive_body(struct sl_h2 *conn, struct sl_room room, size_t
 
 static enum sl_read receive_any(struct sl_h2 *conn, size_t *n_out, size_t *frames_out, bool *is_all_out)
 {
+    char *buffer = buffer_of(conn);
     size_t len = conn->is_chatty ? CHATTY_READ_BYTES : READ_BYTES;
     enum sl_read read = sl_transport_read(conn->base.transport, buffer, len, n_out);
     if (read != SL_READ_BYTES)
