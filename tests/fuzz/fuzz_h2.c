@@ -210,7 +210,7 @@ static size_t mutate_payload(uint8_t *data, size_t size, size_t max_size, size_t
 {
     uint8_t payload[4096];
     size_t old = len - FRAME_HEAD, room = max_size - (size - old);
-    if (old > sizeof payload)
+    if (old > sizeof payload || room == 0)
         return size;
     memcpy(payload, data + at + FRAME_HEAD, old);
     size_t now = LLVMFuzzerMutate(payload, old, room < sizeof payload ? room : sizeof payload);
