@@ -14,9 +14,8 @@ import threading
 import unittest
 
 import h2frames
-import support
 from faults import ENGINES, is_sanitized
-from support import Sluice, content, fds, raw, run_program, sha256, sha256_of, wait_until
+from support import Sluice, content, fds, raw, run_program, sha256, sha256_of, sockets, wait_until
 from tlspeer import ALERT, Authority, Secure, curl_tls, port_of, urls_of
 
 TLS_12, TLS_13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -50,6 +49,12 @@ class Served(unittest.TestCase):
                                                   **tls_options(LOCAL, RSA, WILD)))
         cls.url = urls_of(cls.server)[1]
         cls.port = port_of(cls.url)
+        cls.listening = sockets(cls.server.pid)
+
+    def fds_at_rest(self):
+        """Once the connections of the test before are closed."""
+        wait_until(lambda: sockets(self.server.pid) <= self.listening, "nobody is connected")
+        return fds(self.server.pid)
 
     def connect(self, *words, **options):
         client = Secure(self.port, authority, *words, **options)
@@ -287,7 +292,7 @@ class CloseNotify(Served):
     def cut(self, version, head, body, ending):
         """Sends a part of a body and ends in this way; nothing may be stored."""
         before = self.server.stored()
-        opened = fds(self.server.pid)
+        opened = self.fds_at_rest()
         client = self.connect(version=version)
         client.send(HEAD % (b"cut", head) + body)
         wait_until(lambda: fds(self.server.pid) >= opened + 2, "the upload to have begun")  # a connection, a file
@@ -314,13 +319,12 @@ class CloseNotify(Served):
                     with self.subTest(name, ending=ending, version=version):
                         self.cut(version, head, body, ending)
 
-
     def test_an_end_just_behind_a_frame_is_seen(self):
         """The frame fills the place it is received into, and close_notify comes with it; TCP stays open."""
         head = b"".join(h2frames.literal(*field) for field in (
             (b":method", b"PUT"), (b":scheme", b"https"), (b":path", b"/files/cut"), (b":authority", b"localhost")))
         data = h2frames.frame(h2frames.DATA, 0, 1, content(16384))
-        opened = fds(self.server.pid)
+        opened = self.fds_at_rest()
         client = self.connect(alpn=("h2",))
         client.send(h2frames.PREFACE + h2frames.settings() +
                     h2frames.frame(h2frames.HEADERS, h2frames.END_HEADERS, 1, head) + data[:109])

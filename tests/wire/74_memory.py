@@ -1,10 +1,6 @@
 """Memory is bounded by configuration, whatever is sent and however slowly: --buffer-memory and 32 MiB for all the
 rest."""
 
-import concurrent.futures
-import contextlib
-import json
-import os
 import pathlib
 import resource
 import subprocess

@@ -20,17 +20,20 @@ import tempfile
 import threading
 import time
 import urllib.parse
+import zlib
 
 import dialects
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SLUICE_BIN", str(REPOSITORY / "build/release/sluice"))
+FAULTY = os.environ.get("SLUICE_FAULTY", "")
 NO_URING = os.environ.get("SLUICE_NO_URING", "")
 ORIGIN = f"{dialects.SCHEME}://wire.test"  # as raw clients name the server
 START_SECONDS = 20
 STOP_SECONDS = 30
 ANSWER_SECONDS = 20
-KEPT_IN_UPLOADS = {".lock"}  # all else below uploads/ is a temporary file
+KEPT_IN_UPLOADS = {".lock"}  # all else below uploads/ is a temporary file, or named by the id of a resumable upload
+UPLOAD_ID = re.compile(r"[a-z2-7]{26}")
 
 
 def wait_until(condition, what, seconds=ANSWER_SECONDS):
@@ -75,17 +78,18 @@ class Sluice:
     options       words of the command line, as a list; or as keywords: max_size="1M", conflict="rename"
     wrapper       words before the program, as ["strace", "-f"] or [support.NO_URING, "EPERM"]
     root          a folder to serve; without it a fresh one, removed in the end
+    binary        another program than that of the run
     environment   variables beside the present ones
     """
 
-    def __init__(self, *options, wrapper=(), root=None, environment=None, **named):
+    def __init__(self, *options, wrapper=(), root=None, environment=None, binary=BINARY, **named):
         words = [word for option in options for word in (option if isinstance(option, (list, tuple)) else [option])]
         if "listen" not in named and "--listen" not in words:
             named.update(dialects.listener("127.0.0.1:0"))
         self._own_root = root is None
         self.root = pathlib.Path(root if root is not None else tempfile.mkdtemp(prefix="sluice-wire-"))
         self.files, self.uploads = self.root / "files", self.root / "uploads"
-        self.command = [*wrapper, BINARY, *to_options(words, named), "--root", str(self.root)]
+        self.command = [*wrapper, binary, *to_options(words, named), "--root", str(self.root)]
         self.environment = clean_environment(environment)
         self.process, self.banner, self.log, self.url = None, [], [], None
         self.host, self.port, self.unix = None, None, None
@@ -168,7 +172,11 @@ class Sluice:
 
     def temp_files(self):
         return sorted(str(p.relative_to(self.uploads)) for p in self.uploads.rglob("*")
-                      if p.is_file() and p.name not in KEPT_IN_UPLOADS)
+                      if p.is_file() and p.name not in KEPT_IN_UPLOADS and not UPLOAD_ID.fullmatch(p.name))
+
+    def kept(self):
+        """The ids of resumable uploads, finished ones too, that are there."""
+        return sorted(p.name for p in self.uploads.iterdir() if UPLOAD_ID.fullmatch(p.name))
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
@@ -459,12 +467,18 @@ def crc32c(data):
     return (crc ^ 0xFFFFFFFF).to_bytes(4, "big")
 
 
+def crc32(data):
+    return zlib.crc32(data).to_bytes(4, "big")
+
+
 HASHES = {"sha-256": "sha256", "sha-512": "sha512", "sha": "sha1", "md5": "md5"}
+CHECKS = {"crc32c": crc32c, "crc32": crc32}
 
 
 def digest(algorithm, data):
-    """Of the names that digest fields use."""
-    return crc32c(data) if algorithm == "crc32c" else hashlib.new(HASHES[algorithm], data).digest()
+    """Of the names that digest fields use, and crc32."""
+    check = CHECKS.get(algorithm)
+    return check(data) if check else hashlib.new(HASHES[algorithm], data).digest()
 
 
 def base64_of(data):
@@ -540,6 +554,17 @@ def sha256_of(data):
 def sha256(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sockets(pid):
+    """Open ones, of listeners and connections."""
+    count = 0
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            count += os.readlink(fd).startswith("socket:")
+        except FileNotFoundError:
+            pass
+    return count
 
 
 def fds(pid):
