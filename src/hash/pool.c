@@ -6,7 +6,7 @@
  *
  * The strand, and not the lane, is what threads hold: the owner may close the lane as soon as its last job has
  * arrived, while the thread that posted it still has to look whether more was fed. Closed strands wait in a free
- * list with their contexts and serve the next lane: there are never more of them than lanes were open at a time, and
+ * list and serve the next lane: there are never more of them than lanes were open at a time, and
  * one for each thread. */
 #include "digest.h"
 
@@ -53,6 +53,8 @@ static void digest_job(struct sl_digest *digest, struct sl_hash_job *job)
 {
     if (job->data != NULL)
         sl_digest_update(digest, job->data, job->len);
+    else if (job->state_out != NULL)
+        sl_digest_save(digest, job->state_out);
     else
         sl_digest_end(digest, &job->lane->digests);
 }
@@ -123,7 +125,6 @@ static void start_threads(struct sl_hash_pool *pool)
 struct sl_hash_pool *sl_hash_pool_create(unsigned threads)
 {
     assert(threads >= 1);
-    sl_digest_prepare();
     struct sl_hash_pool *pool = calloc(1, sizeof *pool + threads * sizeof pool->threads[0]);
     if (pool == NULL)
         abort();
@@ -148,10 +149,8 @@ void sl_hash_pool_destroy(struct sl_hash_pool *pool)
     for (unsigned i = 0; i < pool->thread_count; i++)
         pthread_join(pool->threads[i], NULL);
     assert(sl_list_is_empty(&pool->run_queue));
-    for (struct sl_link *link; (link = sl_list_shift(&pool->free_strands)) != NULL;) {
-        sl_digest_dispose(&strand_of(link)->digest);
+    for (struct sl_link *link; (link = sl_list_shift(&pool->free_strands)) != NULL;)
         free(strand_of(link));
-    }
     pthread_cond_destroy(&pool->has_work);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
@@ -181,22 +180,38 @@ static void give_strand(struct sl_hash_pool *pool, struct sl_strand *strand)
         sl_list_append(&pool->free_strands, &strand->link);
 }
 
-sl_err sl_hash_lane_open(struct sl_hash_lane *lane, struct sl_hash_pool *pool, sl_hash_set set,
-                         struct sl_mailbox *home)
+/* A lane whose digest is not begun yet. */
+static sl_err open_lane(struct sl_hash_lane *lane, struct sl_hash_pool *pool, struct sl_mailbox *home)
 {
     *lane = (struct sl_hash_lane){0};
     struct sl_strand *strand = take_strand(pool);
     if (strand == NULL)
         return SL_NO_MEMORY;
-    sl_err err = sl_digest_begin(&strand->digest, set);
     pthread_mutex_lock(&pool->lock);
-    if (err == SL_OK)
-        pool->open_lanes++;
-    else
-        give_strand(pool, strand);
+    pool->open_lanes++;
     pthread_mutex_unlock(&pool->lock);
+    *lane = (struct sl_hash_lane){.pool = pool, .home = home, .strand = strand};
+    return SL_OK;
+}
+
+sl_err sl_hash_lane_open(struct sl_hash_lane *lane, struct sl_hash_pool *pool, sl_hash_set set,
+                         struct sl_mailbox *home)
+{
+    assert(set != 0);
+    sl_err err = open_lane(lane, pool, home);
     if (err == SL_OK)
-        *lane = (struct sl_hash_lane){.pool = pool, .home = home, .strand = strand};
+        sl_digest_begin(&lane->strand->digest, set);
+    return err;
+}
+
+sl_err sl_hash_lane_resume(struct sl_hash_lane *lane, struct sl_hash_pool *pool, const struct sl_hash_state *state,
+                           struct sl_mailbox *home)
+{
+    sl_err err = open_lane(lane, pool, home);
+    if (err != SL_OK)
+        return err;
+    err = sl_digest_resume(&lane->strand->digest, state);
+    assert(err == SL_OK && lane->strand->digest.set != 0);
     return err;
 }
 
@@ -241,6 +256,7 @@ void sl_hash_lane_feed(struct sl_hash_lane *lane, struct sl_hash_job *job, const
     assert(data != NULL && len > 0);
     job->data = data;
     job->len = len;
+    job->state_out = NULL;
     put_job(lane, job, on_done, ctx);
 }
 
@@ -249,8 +265,20 @@ void sl_hash_lane_finish(struct sl_hash_lane *lane, struct sl_hash_job *job, sl_
     assert(job->on_done == NULL);
     job->data = NULL;
     job->len = 0;
+    job->state_out = NULL;
     put_job(lane, job, on_done, ctx);
     lane->is_finished = true;
+}
+
+void sl_hash_lane_save(struct sl_hash_lane *lane, struct sl_hash_job *job, struct sl_hash_state *state_out,
+                       sl_hash_cb on_done, void *ctx)
+{
+    assert(job->on_done == NULL);
+    assert(state_out != NULL);
+    job->data = NULL;
+    job->len = 0;
+    job->state_out = state_out;
+    put_job(lane, job, on_done, ctx);
 }
 
 void sl_hash_lane_close(struct sl_hash_lane *lane)

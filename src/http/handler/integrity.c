@@ -180,7 +180,8 @@ static sl_err parse_amz(const struct sl_header_line *line, struct sl_digests *pr
     static const struct {
         const char *name;
         enum sl_hash_alg alg;
-    } names[] = {{"sha256", SL_HASH_SHA256}, {"sha1", SL_HASH_SHA1}, {"crc32c", SL_HASH_CRC32C}};
+    } names[] = {
+        {"sha256", SL_HASH_SHA256}, {"sha1", SL_HASH_SHA1}, {"crc32c", SL_HASH_CRC32C}, {"crc32", SL_HASH_CRC32}};
     struct sl_bytes rest = {line->name.base + AMZ_PREFIX.len, line->name.len - AMZ_PREFIX.len};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (sl_bytes_equal(rest, sl_bytes_of(names[i].name)))
@@ -277,7 +278,29 @@ static struct sl_bytes name_of(const h2o_header_t *header)
     return (struct sl_bytes){header->name->base, header->name->len};
 }
 
-sl_err sl_integrity_of_request(struct sl_request *request, struct sl_digests *promised_out)
+static bool is_of_all(struct sl_bytes name)
+{
+    (void)name;
+    return true;
+}
+
+static bool is_of_whole(struct sl_bytes name)
+{
+    static const char *const names[] = {"repr-digest", "x-file-hash", "x-file-hash-function", "digest"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (sl_bytes_equal_nocase(name, sl_bytes_of(names[i])))
+            return true;
+    return false;
+}
+
+static bool is_of_piece(struct sl_bytes name)
+{
+    return !is_of_whole(name);
+}
+
+/* Those of the headers that `belongs` says yes to. */
+static sl_err parse_headers(struct sl_request *request, bool (*belongs)(struct sl_bytes name),
+                            struct sl_digests *promised_out)
 {
     const h2o_headers_t *headers = &request->h2o.headers;
     struct sl_header_line *lines = NULL;
@@ -287,13 +310,24 @@ sl_err sl_integrity_of_request(struct sl_request *request, struct sl_digests *pr
         return SL_DIGEST_UNSUPPORTED;
     for (size_t i = 0; i < headers->size; i++) {
         const h2o_header_t *header = &headers->entries[i];
-        if (!is_of_concern(name_of(header)))
+        if (!is_of_concern(name_of(header)) || !belongs(name_of(header)))
             continue;
         if (lines == NULL) /* most requests have none */
             lines = h2o_mem_alloc_pool(&request->h2o.pool, (headers->size - i) * sizeof *lines);
         lines[count++] = (struct sl_header_line){name_of(header), {header->value.base, header->value.len}};
     }
     return sl_integrity_parse(lines, count, promised_out);
+}
+
+sl_err sl_integrity_of_request(struct sl_request *request, struct sl_digests *promised_out)
+{
+    return parse_headers(request, is_of_all, promised_out);
+}
+
+sl_err sl_integrity_of_piece(struct sl_request *request, struct sl_digests *whole_out, struct sl_digests *piece_out)
+{
+    sl_err err = parse_headers(request, is_of_whole, whole_out);
+    return err == SL_OK ? parse_headers(request, is_of_piece, piece_out) : err;
 }
 
 bool sl_integrity_is_told(const struct sl_request *request)

@@ -12,6 +12,11 @@
  * tells only algorithms that are unknown here. */
 SL_MUST_CHECK sl_err sl_integrity_of_request(struct sl_request *request, struct sl_digests *promised_out);
 
+/* The same of a body that is a piece of what is to be stored: Repr-Digest, X-File-Hash and Digest are of the whole
+ * (draft-ietf-httpbis-resumable-upload, "Representation Digests"), all else is of the piece. */
+SL_MUST_CHECK sl_err sl_integrity_of_piece(struct sl_request *request, struct sl_digests *whole_out,
+                                           struct sl_digests *piece_out);
+
 /* Does the request tell any digest, well or badly? A form may not: what it would be of is no file. */
 bool sl_integrity_is_told(const struct sl_request *request);
 

@@ -92,7 +92,7 @@ static void set_good_value_is_kept(void **state)
 #define PATH_CURE   "write letters, digits and -._~ between slashes, e.g. /files/"
 #define NAME_CURE   "write {yyyy}, {mm}, {dd}, {id} and {filename}"
 #define SAFE_CURE   "write one without a slash at the ends"
-#define DIGEST_CURE "write some of sha-256, sha-512, sha, md5, crc32c, or none"
+#define DIGEST_CURE "write some of sha-256, sha-512, sha, md5, crc32c, crc32, or none"
 
 struct bad_row {
     const char *word, *cure;

@@ -40,6 +40,8 @@ static const struct vector {
     {SL_HASH_MD5, "message digest", "f96b697d7cb7938d525a2f31aaf161d0"},
     {SL_HASH_CRC32C, "", "00000000"},
     {SL_HASH_CRC32C, "123456789", "e3069283"},
+    {SL_HASH_CRC32, "", "00000000"},
+    {SL_HASH_CRC32, "123456789", "cbf43926"},
 };
 
 static void hash_now_known_text_gives_published_digest(void **state)
@@ -48,7 +50,7 @@ static void hash_now_known_text_gives_published_digest(void **state)
         const struct vector *v = &vectors[i];
         struct sl_digests digests;
         char hex[2 * SL_HASH_BYTES_MAX + 1];
-        assert_int_equal(sl_hash_now(1u << v->alg, v->text, strlen(v->text), &digests), SL_OK);
+        sl_hash_now(1u << v->alg, v->text, strlen(v->text), &digests);
         assert_int_equal(digests.set, 1u << v->alg);
         to_hex(digests.value[v->alg], sl_hash_bytes(v->alg), hex);
         assert_string_equal(hex, v->hex);
@@ -58,8 +60,8 @@ static void hash_now_known_text_gives_published_digest(void **state)
 static void hash_now_null_of_no_bytes_equals_empty_text(void **state)
 {
     struct sl_digests of_null, of_text;
-    assert_int_equal(sl_hash_now(ALL_ALGS, NULL, 0, &of_null), SL_OK);
-    assert_int_equal(sl_hash_now(ALL_ALGS, "", 0, &of_text), SL_OK);
+    sl_hash_now(ALL_ALGS, NULL, 0, &of_null);
+    sl_hash_now(ALL_ALGS, "", 0, &of_text);
     assert_memory_equal(&of_null, &of_text, sizeof of_null);
 }
 
@@ -69,12 +71,12 @@ static void hash_now_all_algorithms_equal_each_alone(void **state)
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (char)(i * 7 + i / 251);
     struct sl_digests all;
-    assert_int_equal(sl_hash_now(ALL_ALGS, data, sizeof data, &all), SL_OK);
+    sl_hash_now(ALL_ALGS, data, sizeof data, &all);
     assert_int_equal(all.set, ALL_ALGS);
     for (int alg = 0; alg < SL_HASH_ALGS; alg++) {
         struct sl_digests one;
         static const uint8_t zero[SL_HASH_BYTES_MAX];
-        assert_int_equal(sl_hash_now(1u << alg, data, sizeof data, &one), SL_OK);
+        sl_hash_now(1u << alg, data, sizeof data, &one);
         assert_memory_equal(all.value[alg], one.value[alg], SL_HASH_BYTES_MAX);
         assert_memory_not_equal(one.value[alg], zero, sl_hash_bytes((enum sl_hash_alg)alg));
         for (int other = 0; other < SL_HASH_ALGS; other++)
@@ -90,7 +92,7 @@ static void hash_now_million_a_gives_published_digest(void **state)
     assert_non_null(data);
     memset(data, 'a', len);
     struct sl_digests digests;
-    assert_int_equal(sl_hash_now(1u << SL_HASH_SHA256, data, len, &digests), SL_OK);
+    sl_hash_now(1u << SL_HASH_SHA256, data, len, &digests);
     free(data);
     char hex[2 * SL_HASH_BYTES_MAX + 1];
     to_hex(digests.value[SL_HASH_SHA256], 32, hex);
@@ -150,6 +152,7 @@ static void hash_find_registered_names_found_without_case(void **state)
     } names[] = {
         {"sha-256", SL_HASH_SHA256, 32}, {"SHA-256", SL_HASH_SHA256, 32}, {"sha-512", SL_HASH_SHA512, 64},
         {"Sha", SL_HASH_SHA1, 20},       {"md5", SL_HASH_MD5, 16},        {"CRC32c", SL_HASH_CRC32C, 4},
+        {"crc32", SL_HASH_CRC32, 4},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         enum sl_hash_alg alg;
@@ -162,8 +165,7 @@ static void hash_find_registered_names_found_without_case(void **state)
 
 static void hash_find_other_names_refused(void **state)
 {
-    static const char *const names[] = {"",     "sha256", "sha-2", "sha-2567", "sha-1",
-                                        "md5 ", " md5",   "crc32", "unixsum"};
+    static const char *const names[] = {"", "sha256", "sha-2", "sha-2567", "sha-1", "md5 ", " md5", "crc", "unixsum"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         enum sl_hash_alg alg = SL_HASH_ALGS;
         assert_false(sl_hash_find(sl_bytes_of(names[i]), &alg));

