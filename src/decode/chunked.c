@@ -1,6 +1,6 @@
 /* The chunked coding, between the socket and the sink: data is moved forward over the framing, in the slab it came in.
  * Reads byte by byte outside of data, so any cut of the input gives the same result. The grammar is that of RFC 9112
- * section 7.1 without its "bad white space". It does not limit the size of the body and keeps no trailer. */
+ * section 7.1 without its "bad white space". It does not limit the size of the body. */
 #include "sluice/decode/chunked.h"
 
 #include "token.h"
@@ -80,13 +80,19 @@ static enum state after_size_piece(unsigned char c)
     return c == ';' ? EXT_NAME_START : expect(c, '\r', SIZE_LF);
 }
 
+/* Not of the empty line that ends them. */
+static bool is_in_trailers(const struct sl_chunked *chunked, unsigned char c)
+{
+    return chunked->state >= TRAILER_START && chunked->state <= TRAILER_LF &&
+           !(chunked->state == TRAILER_START && c == '\r');
+}
+
 /* Counts a byte of a line that its sender could make as long as he likes. */
 static bool is_over_limit(struct sl_chunked *chunked, unsigned char c)
 {
     if (chunked->state <= EXT_QUOTED_END && c != '\r')
         return ++chunked->line_bytes > SL_CHUNKED_EXTENSION_BYTES_MAX;
-    bool is_end = chunked->state == TRAILER_START && c == '\r';
-    if (chunked->state >= TRAILER_START && chunked->state <= TRAILER_LF && !is_end)
+    if (is_in_trailers(chunked, c))
         return ++chunked->trailer_bytes > SL_CHUNKED_TRAILER_BYTES_MAX;
     return false;
 }
@@ -98,6 +104,8 @@ static enum state step(struct sl_chunked *chunked, unsigned char c)
     bool is_token = sl_is_token_byte(c);
     if (is_over_limit(chunked, c))
         return BAD;
+    if (chunked->trailers != NULL && is_in_trailers(chunked, c))
+        sl_text_put(chunked->trailers, (struct sl_bytes){(const char *)&c, 1});
     switch ((enum state)chunked->state) {
     case SIZE_START: return digit >= 0 ? add_size_digit(chunked, digit) : BAD;
     case SIZE: return digit >= 0 ? add_size_digit(chunked, digit) : after_size_piece(c);

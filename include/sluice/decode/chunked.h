@@ -1,5 +1,6 @@
 /* The chunked transfer coding (RFC 9112 section 7.1), decoded in place, strictly: CRLF only, no sign, no space, sizes
- * below 2^63, bounded extensions and trailers (both validated and dropped). Pure; the state starts as zeros. */
+ * below 2^63, bounded extensions and trailers (both validated; extensions are dropped, and trailers that nobody wants).
+ * Pure; the state starts as zeros. */
 #ifndef SLUICE_DECODE_CHUNKED_H
 #define SLUICE_DECODE_CHUNKED_H
 
@@ -13,8 +14,9 @@ struct sl_chunked {
     unsigned state;
     unsigned line_bytes; /* of the line being read */
     unsigned trailer_bytes;
-    uint64_t left;          /* data bytes of the current chunk still to come */
-    uint64_t framing_bytes; /* everything that was not data, so far */
+    uint64_t left;            /* data bytes of the current chunk still to come */
+    uint64_t framing_bytes;   /* everything that was not data, so far */
+    struct sl_text *trailers; /* where the trailer lines are put, each with its CRLF; lent. NULL: they are dropped */
 };
 
 /* Decodes buf[0..len): data is moved to the start of buf, *data_out bytes of it; *used_out tells how much of len was
