@@ -70,27 +70,37 @@ static void prepare(struct sl_disk *disk, struct sl_disk_op *op, enum sl_disk_ki
     *op = (struct sl_disk_op){.kind = kind, .on_done = on_done, .ctx = ctx, .disk = disk};
 }
 
-/* ---- one LIST at a time ---- */
+/* ---- long work, one of a kind at a time ---- */
 
-/* A LIST reads a whole directory and keeps a thread for as long. With one of them under way the other threads are there
- * for what a commit needs. */
-static void submit_list(struct sl_disk *disk, struct sl_disk_op *op)
+/* A LIST reads a whole directory, a COPY many blocks, a LOCK waits, and each keeps a thread for as long. With one of a
+ * kind under way the other threads are there for what a commit needs. NULL: op is no such work. */
+static struct sl_disk_turn *turn_of(const struct sl_disk_op *op)
 {
-    if (disk->is_listing) {
-        if (!sl_link_is_linked(&disk->lists))
-            sl_list_init(&disk->lists);
-        sl_list_append(&disk->lists, &op->link);
-        return;
+    if (op->kind == SL_DISK_LIST)
+        return &op->disk->lists;
+    if (op->kind == SL_DISK_LOCK)
+        return &op->disk->locks;
+    return op->kind == SL_DISK_COPY ? &op->disk->copies : NULL;
+}
+
+/* false: op waits until end_turn() hands it on. */
+static bool takes_turn(struct sl_disk_turn *turn, struct sl_disk_op *op)
+{
+    if (!turn->is_taken) {
+        turn->is_taken = true;
+        return true;
     }
-    disk->is_listing = true;
-    disk->engine->submit(disk, op);
+    if (!sl_link_is_linked(&turn->waiting))
+        sl_list_init(&turn->waiting);
+    sl_list_append(&turn->waiting, &op->link);
+    return false;
 }
 
 /* The oldest that waits goes before what the callback of this one may start. */
-static void end_list(struct sl_disk *disk)
+static void end_turn(struct sl_disk *disk, struct sl_disk_turn *turn)
 {
-    struct sl_link *next = sl_link_is_linked(&disk->lists) ? sl_list_shift(&disk->lists) : NULL;
-    disk->is_listing = next != NULL;
+    struct sl_link *next = sl_link_is_linked(&turn->waiting) ? sl_list_shift(&turn->waiting) : NULL;
+    turn->is_taken = next != NULL;
     if (next != NULL)
         disk->engine->submit(disk, SL_CONTAINER_OF(next, struct sl_disk_op, link));
 }
@@ -99,10 +109,9 @@ static void end_list(struct sl_disk *disk)
 
 static void submit(struct sl_disk_op *op)
 {
+    struct sl_disk_turn *turn = turn_of(op);
     op->disk->inflight++;
-    if (op->kind == SL_DISK_LIST)
-        submit_list(op->disk, op);
-    else
+    if (turn == NULL || takes_turn(turn, op))
         op->disk->engine->submit(op->disk, op);
 }
 
@@ -119,8 +128,8 @@ void sl_disk_complete(struct sl_disk_op *op)
     if (is_io(op))
         sl_slab_release(op->args.io.slab);
     op->disk->inflight--;
-    if (op->kind == SL_DISK_LIST)
-        end_list(op->disk);
+    if (turn_of(op) != NULL)
+        end_turn(op->disk, turn_of(op));
     sl_disk_cb on_done = op->on_done;
     op->on_done = NULL;
     on_done(op, op->ctx);
@@ -214,6 +223,20 @@ void sl_disk_prefetch(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint6
     submit(op);
 }
 
+void sl_disk_copy(struct sl_disk *disk, struct sl_disk_op *op, int from_fd, uint64_t from_offset, int to_fd,
+                  uint64_t to_offset, uint64_t bytes, sl_disk_cb on_done, void *ctx)
+{
+    assert(bytes <= INT64_MAX);
+    assert(from_offset <= INT64_MAX - bytes && to_offset <= INT64_MAX - bytes);
+    prepare(disk, op, SL_DISK_COPY, on_done, ctx);
+    op->args.copy.from_fd = from_fd;
+    op->args.copy.to_fd = to_fd;
+    op->args.copy.from_offset = from_offset;
+    op->args.copy.to_offset = to_offset;
+    op->args.copy.bytes = bytes;
+    submit(op);
+}
+
 void sl_disk_sync(struct sl_disk *disk, struct sl_disk_op *op, int fd, bool data_only, sl_disk_cb on_done, void *ctx)
 {
     prepare(disk, op, SL_DISK_SYNC, on_done, ctx);
@@ -288,6 +311,20 @@ void sl_disk_getxattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const
 {
     prepare(disk, op, SL_DISK_GETXATTR, on_done, ctx);
     submit_xattr(op, fd, name, value_out, room);
+}
+
+void sl_disk_removexattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const char *name, sl_disk_cb on_done,
+                         void *ctx)
+{
+    prepare(disk, op, SL_DISK_REMOVEXATTR, on_done, ctx);
+    submit_xattr(op, fd, name, NULL, 0);
+}
+
+void sl_disk_lock(struct sl_disk *disk, struct sl_disk_op *op, int fd, sl_disk_cb on_done, void *ctx)
+{
+    prepare(disk, op, SL_DISK_LOCK, on_done, ctx);
+    op->args.lock.fd = fd;
+    submit(op);
 }
 
 void sl_disk_stat(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, struct statx *stat_out,

@@ -17,14 +17,19 @@ struct sl_disk_engine {
     void (*destroy)(struct sl_disk *disk);
 };
 
+/* Operations of a kind that is long work: one is with the engine, the others wait. */
+struct sl_disk_turn {
+    bool is_taken;
+    struct sl_link waiting; /* zeroed until there is one */
+};
+
 /* The first member of each engine. */
 struct sl_disk {
     const struct sl_disk_engine *engine; /* fixed after create */
     int fd;                              /* readable when run() has something to do; fixed after create */
     /* kept by disk.c */
     unsigned inflight;
-    bool is_listing;      /* an engine has a LIST; it never has two */
-    struct sl_link lists; /* those that wait; zeroed until there is one */
+    struct sl_disk_turn lists, copies, locks;
 };
 
 /* Threads of an engine; of one that helps a ring, too: cold reads wait there for the disk. */

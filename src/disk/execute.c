@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 static int64_t openat2_call(const struct sl_disk_op *op)
@@ -38,7 +40,42 @@ static int64_t prefetch(int fd, uint64_t offset, uint64_t bytes)
     return errno == 0 ? 0 : -1;
 }
 
-/* One system call (LIST: one pass of them) for what is left of op; -1 and errno when it fails. */
+/* What a helper copies at once: it lies on its stack. */
+#define HAND_BYTES ((size_t)64 * 1024)
+
+/* Bytes from file to file through memory, where copy_file_range(2) cannot. */
+static int64_t copy_by_hand(int from_fd, off_t from, int to_fd, off_t to, size_t bytes)
+{
+    char hand[HAND_BYTES];
+    ssize_t n = pread(from_fd, hand, bytes < sizeof hand ? bytes : sizeof hand, from);
+    return n <= 0 ? n : pwrite(to_fd, hand, (size_t)n, to);
+}
+
+static int64_t copy_call(const struct sl_disk_op *op)
+{
+    off_t from = (off_t)(op->args.copy.from_offset + op->args.copy.done);
+    off_t to = (off_t)(op->args.copy.to_offset + op->args.copy.done);
+    size_t left = op->args.copy.bytes - op->args.copy.done;
+    if (op->args.copy.is_by_hand)
+        return copy_by_hand(op->args.copy.from_fd, from, op->args.copy.to_fd, to, left);
+    return copy_file_range(op->args.copy.from_fd, &from, op->args.copy.to_fd, &to, left, 0);
+}
+
+#define LOCK_TRIES   30
+#define LOCK_REST_NS 10000000
+
+static int64_t lock_call(int fd)
+{
+    const struct timespec rest = {.tv_nsec = LOCK_REST_NS};
+    for (unsigned tries = 1; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
+        if (errno != EWOULDBLOCK || tries == LOCK_TRIES)
+            return -1;
+        (void)nanosleep(&rest, NULL);
+    }
+    return 0;
+}
+
+/* One system call (LIST, COPY, LOCK: some) for what is left of op; -1 and errno when it fails. */
 static int64_t call(const struct sl_disk_op *op)
 {
     switch (op->kind) {
@@ -64,10 +101,13 @@ static int64_t call(const struct sl_disk_op *op)
         return fsetxattr(op->args.xattr.fd, op->args.xattr.name, op->args.xattr.value, op->args.xattr.bytes, 0);
     case SL_DISK_GETXATTR:
         return fgetxattr(op->args.xattr.fd, op->args.xattr.name, op->args.xattr.value, op->args.xattr.bytes);
+    case SL_DISK_REMOVEXATTR: return fremovexattr(op->args.xattr.fd, op->args.xattr.name);
+    case SL_DISK_LOCK: return lock_call(op->args.lock.fd);
     case SL_DISK_STAT:
         return statx(op->args.stat.dir_fd, op->args.stat.path, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS,
                      op->args.stat.out);
     case SL_DISK_PREFETCH: return prefetch(op->args.prefetch.fd, op->args.prefetch.offset, op->args.prefetch.bytes);
+    case SL_DISK_COPY: return copy_call(op);
     case SL_DISK_STATFS: return fstatfs(op->args.statfs.fd, op->args.statfs.out);
     case SL_DISK_LIST: return sl_disk_list_now(op->args.list.dir_fd, op->args.list.list);
     case SL_DISK_KINDS: break;
@@ -104,10 +144,15 @@ static sl_err err_of(const struct sl_disk_op *op, int sys_errno)
             return SL_UNSUPPORTED; /* two file systems; nothing was left */
         break;
     case SL_DISK_GETXATTR:
+    case SL_DISK_REMOVEXATTR:
         if (sys_errno == ENODATA)
             return SL_NOT_FOUND;
         if (sys_errno == ERANGE)
             return SL_TOO_LARGE; /* for the room given */
+        break;
+    case SL_DISK_LOCK:
+        if (sys_errno == EWOULDBLOCK)
+            return SL_BUSY;
         break;
     case SL_DISK_SETXATTR:
         if (sys_errno == E2BIG || sys_errno == ERANGE)
@@ -118,6 +163,7 @@ static sl_err err_of(const struct sl_disk_op *op, int sys_errno)
     case SL_DISK_WRITE:
     case SL_DISK_READ:
     case SL_DISK_PREFETCH:
+    case SL_DISK_COPY:
     case SL_DISK_SYNC:
     case SL_DISK_UNLINK:
     case SL_DISK_MKDIR:
@@ -163,6 +209,29 @@ static bool advance_read(struct sl_disk_op *op, int64_t res)
     return end(op, 0, (int64_t)op->args.io.done);
 }
 
+/* Two file systems, or one that cannot; no such call, or (EPERM) a sandbox that does not know it. */
+static bool is_no_way_to_copy(int64_t res)
+{
+    return res == -EXDEV || res == -EINVAL || res == -EOPNOTSUPP || res == -ENOSYS || res == -EPERM;
+}
+
+static bool advance_copy(struct sl_disk_op *op, int64_t res)
+{
+    bool is_over = res == 0 && op->args.copy.done < op->args.copy.bytes;
+    if (!op->args.copy.is_by_hand && (is_over || is_no_way_to_copy(res))) {
+        /* Nothing copied should be the end of the file, but some file systems have no better answer: reading tells. */
+        op->args.copy.is_by_hand = true;
+        return false;
+    }
+    if (res < 0)
+        return end(op, (int)-res, 0);
+    op->args.copy.done += (uint64_t)res;
+    assert(op->args.copy.done <= op->args.copy.bytes);
+    if (res > 0 && op->args.copy.done < op->args.copy.bytes)
+        return false;
+    return end(op, 0, (int64_t)op->args.copy.done);
+}
+
 bool sl_disk_advance(struct sl_disk_op *op, int64_t res)
 {
     if (res == -EINTR && op->kind != SL_DISK_CLOSE)
@@ -170,6 +239,7 @@ bool sl_disk_advance(struct sl_disk_op *op, int64_t res)
     switch (op->kind) {
     case SL_DISK_WRITE: return advance_write(op, res);
     case SL_DISK_READ: return advance_read(op, res);
+    case SL_DISK_COPY: return advance_copy(op, res);
     case SL_DISK_CLOSE:
         /* On Linux the fd is gone all the same, and its number may be somebody else's by now. */
         return end(op, res == -EINTR || res >= 0 ? 0 : (int)-res, 0);
@@ -189,6 +259,8 @@ bool sl_disk_advance(struct sl_disk_op *op, int64_t res)
     case SL_DISK_UNLINK:
     case SL_DISK_MKDIR:
     case SL_DISK_SETXATTR:
+    case SL_DISK_REMOVEXATTR:
+    case SL_DISK_LOCK:
     case SL_DISK_STAT:
     case SL_DISK_STATFS:
     case SL_DISK_KINDS: break;

@@ -113,7 +113,10 @@ static void make_sqe(struct uring *uring, struct io_uring_sqe *sqe, struct sl_di
                             STATX_BASIC_STATS, op->args.stat.out);
         break;
     case SL_DISK_PREFETCH:
+    case SL_DISK_COPY:
     case SL_DISK_TRUNCATE:
+    case SL_DISK_REMOVEXATTR:
+    case SL_DISK_LOCK:
     case SL_DISK_STATFS:
     case SL_DISK_LIST:
     case SL_DISK_KINDS: assert(!"the helpers do this kind");

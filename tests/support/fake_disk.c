@@ -22,10 +22,12 @@ struct fake {
     struct sl_disk *inner;
     struct fault faults[FAULTS_MAX];
     bool holds[SL_DISK_KINDS];
-    unsigned started[SL_DISK_KINDS];
+    unsigned started[SL_DISK_KINDS], data_syncs;
     unsigned held_count;
     struct sl_link held;
     struct sl_link ended;
+    fake_disk_cb before; /* NULL: nobody watches */
+    void *ctx;
 };
 
 static struct sl_disk_op *op_of(struct sl_link *link)
@@ -57,7 +59,22 @@ static void fail(struct fake *fake, struct sl_disk_op *op, int sys_errno)
 }
 
 /* The short call is made here; the engine finds an op of which a part is done. */
-static void shorten(struct fake *fake, struct sl_disk_op *op, size_t bytes)
+static void shorten_copy(struct fake *fake, struct sl_disk_op *op, size_t bytes)
+{
+    uint64_t len = op->args.copy.bytes;
+    if (len > 0) {
+        op->args.copy.bytes = bytes < len ? bytes : len - 1;
+        sl_disk_execute(op);
+        op->args.copy.bytes = len;
+        op->args.copy.is_by_hand = false;
+        op->err = SL_OK;
+        op->sys_errno = 0;
+        op->result = 0;
+    }
+    hand_on(fake, op);
+}
+
+static void shorten_io(struct fake *fake, struct sl_disk_op *op, size_t bytes)
 {
     size_t len = op->args.io.len;
     if (len > 0) {
@@ -88,19 +105,24 @@ static struct fault due_fault(struct fake *fake, enum sl_disk_kind kind)
 
 static void go_on(struct fake *fake, struct sl_disk_op *op)
 {
+    if (fake->before != NULL)
+        fake->before(&fake->base, op->kind, fake->ctx);
     struct fault fault = due_fault(fake, op->kind);
     if (fault.left == 0)
         hand_on(fake, op);
     else if (fault.sys_errno != 0)
         fail(fake, op, fault.sys_errno);
+    else if (op->kind == SL_DISK_COPY)
+        shorten_copy(fake, op, fault.bytes);
     else
-        shorten(fake, op, fault.bytes);
+        shorten_io(fake, op, fault.bytes);
 }
 
 static void fake_submit(struct sl_disk *disk, struct sl_disk_op *op)
 {
     struct fake *fake = (struct fake *)disk;
     fake->started[op->kind]++;
+    fake->data_syncs += op->kind == SL_DISK_SYNC && op->args.sync.data_only;
     if (fake->holds[op->kind]) {
         sl_list_append(&fake->held, &op->link);
         fake->held_count++;
@@ -142,16 +164,32 @@ static const struct sl_disk_engine engine = {
     .destroy = fake_destroy,
 };
 
-struct sl_disk *fake_disk_create(void)
+struct sl_disk *fake_disk_create_over(struct sl_disk *inner)
 {
     struct fake *fake = calloc(1, sizeof *fake);
-    if (fake == NULL || sl_disk_threads_create(SL_DISK_THREAD_COUNT, &fake->inner) != SL_OK)
+    if (fake == NULL)
         abort();
+    fake->inner = inner;
     fake->base.engine = &engine;
-    fake->base.fd = fake->inner->fd;
+    fake->base.fd = inner->fd;
     sl_list_init(&fake->held);
     sl_list_init(&fake->ended);
     return &fake->base;
+}
+
+struct sl_disk *fake_disk_create(void)
+{
+    struct sl_disk *inner;
+    if (sl_disk_threads_create(SL_DISK_THREAD_COUNT, &inner) != SL_OK)
+        abort();
+    return fake_disk_create_over(inner);
+}
+
+void fake_disk_watch(struct sl_disk *disk, fake_disk_cb before, void *ctx)
+{
+    struct fake *fake = (struct fake *)disk;
+    fake->before = before;
+    fake->ctx = ctx;
 }
 
 static void arm(struct sl_disk *disk, struct fault fault)
@@ -175,7 +213,7 @@ void fake_disk_fail(struct sl_disk *disk, enum sl_disk_kind kind, unsigned nth, 
 
 void fake_disk_shorten(struct sl_disk *disk, enum sl_disk_kind kind, unsigned nth, size_t bytes)
 {
-    assert(kind == SL_DISK_READ || kind == SL_DISK_WRITE);
+    assert(kind == SL_DISK_READ || kind == SL_DISK_WRITE || kind == SL_DISK_COPY);
     arm(disk, (struct fault){.kind = kind, .left = nth, .bytes = bytes});
 }
 
@@ -222,4 +260,9 @@ unsigned fake_disk_started(const struct sl_disk *disk, enum sl_disk_kind kind)
     for (unsigned i = 0; i < SL_DISK_KINDS; i++)
         sum += matches(kind, i) ? fake->started[i] : 0;
     return sum;
+}
+
+unsigned fake_disk_started_data_syncs(const struct sl_disk *disk)
+{
+    return ((const struct fake *)disk)->data_syncs;
 }

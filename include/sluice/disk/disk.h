@@ -37,6 +37,7 @@ enum sl_disk_kind {
     SL_DISK_WRITE,
     SL_DISK_READ,
     SL_DISK_PREFETCH,
+    SL_DISK_COPY,
     SL_DISK_SYNC,
     SL_DISK_LINK,
     SL_DISK_RENAME,
@@ -44,6 +45,8 @@ enum sl_disk_kind {
     SL_DISK_MKDIR,
     SL_DISK_SETXATTR,
     SL_DISK_GETXATTR,
+    SL_DISK_REMOVEXATTR,
+    SL_DISK_LOCK,
     SL_DISK_STAT,
     SL_DISK_STATFS,
     SL_DISK_LIST,
@@ -81,7 +84,7 @@ struct sl_disk_op {
     /* for on_done */
     sl_err err;
     int sys_errno;  /* 0 when err is SL_OK */
-    int64_t result; /* OPEN: the fd, yours. READ, WRITE, GETXATTR: bytes. Others: 0 */
+    int64_t result; /* OPEN: the fd, yours. READ, WRITE, COPY, LIST, GETXATTR: bytes. Others: 0 */
     /* the engine's */
     enum sl_disk_kind kind;
     sl_disk_cb on_done; /* NULL: idle */
@@ -96,7 +99,7 @@ struct sl_disk_op {
         } open;
         struct {
             int fd;
-        } close;
+        } close, lock;
         struct {
             int fd;
             uint64_t bytes;
@@ -113,6 +116,11 @@ struct sl_disk_op {
             int fd;
             uint64_t offset, bytes;
         } prefetch;
+        struct {
+            int from_fd, to_fd;
+            uint64_t from_offset, to_offset, bytes, done;
+            bool is_by_hand; /* the kernel does not copy between these two */
+        } copy;
         struct {
             int fd;
             bool data_only;
@@ -133,7 +141,7 @@ struct sl_disk_op {
             const char *name;
             void *value;
             size_t bytes;
-        } xattr;
+        } xattr; /* SETXATTR, GETXATTR, REMOVEXATTR */
         struct {
             int dir_fd;
             const char *path;
@@ -220,6 +228,14 @@ bool sl_disk_is_cached(int fd, uint64_t offset, uint64_t bytes);
 void sl_disk_prefetch(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint64_t offset, uint64_t bytes,
                       sl_disk_cb on_done, void *ctx);
 
+/* copy_file_range(2): bytes [from_offset, + bytes) of one file to to_offset of another, shared blocks where the file
+ * system can, and through a helper's memory where the kernel cannot copy between the two. result: bytes copied, fewer
+ * when the source ends; after a failure some may be. Neither fd has O_DIRECT, the two stretches of one file do not
+ * overlap, and no offset + bytes passes INT64_MAX.
+ * It is long work for a thread: one is done at a time, the others wait, so ask for some tens of MiB. */
+void sl_disk_copy(struct sl_disk *disk, struct sl_disk_op *op, int from_fd, uint64_t from_offset, int to_fd,
+                  uint64_t to_offset, uint64_t bytes, sl_disk_cb on_done, void *ctx);
+
 /* fsync(2), or fdatasync(2) if data_only. After a failure the file's content is unknown: never retry and trust. */
 void sl_disk_sync(struct sl_disk *disk, struct sl_disk_op *op, int fd, bool data_only, sl_disk_cb on_done, void *ctx);
 
@@ -244,6 +260,14 @@ void sl_disk_setxattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const
 /* result: bytes of the value. SL_NOT_FOUND: no such attribute (ENODATA). */
 void sl_disk_getxattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const char *name, void *value_out,
                       size_t room, sl_disk_cb on_done, void *ctx);
+
+/* SL_NOT_FOUND: as above. */
+void sl_disk_removexattr(struct sl_disk *disk, struct sl_disk_op *op, int fd, const char *name, sl_disk_cb on_done,
+                         void *ctx);
+
+/* flock(2), exclusive: tried for some tenths of a second, for what a process held that was killed is let go only when
+ * the kernel has ended its I/O. SL_BUSY: somebody holds it. One is tried for at a time, the others wait. */
+void sl_disk_lock(struct sl_disk *disk, struct sl_disk_op *op, int fd, sl_disk_cb on_done, void *ctx);
 
 /* statx(2), basic stats, AT_SYMLINK_NOFOLLOW; path "" is dir_fd itself. */
 void sl_disk_stat(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, struct statx *stat_out,

@@ -532,6 +532,19 @@ static void sync_file_and_directory_succeeds(void **state)
     close_file(f, fd);
 }
 
+static void lock_is_had_by_one(void **state)
+{
+    struct fixture *f = *state;
+    int fd = open_file(f, "a", O_CREAT | O_RDWR), other = open_file(f, "a", O_RDWR);
+    SUCCEEDS(f, lock, fd);
+    SUCCEEDS(f, lock, fd);
+    REFUSES(SL_BUSY, EWOULDBLOCK, f, lock, other);
+    close_file(f, fd);
+    SUCCEEDS(f, lock, other);
+    REFUSES(SL_IO, EBADF, f, lock, -1);
+    close_file(f, other);
+}
+
 static void xattr_set_is_got_back(void **state)
 {
     struct fixture *f = *state;
@@ -549,9 +562,13 @@ static void xattr_set_is_got_back(void **state)
         assert_int_equal(f->op.result, 3);
         REFUSES(SL_TOO_LARGE, ERANGE, f, getxattr, fd, "user.sluice", value, 2);
         REFUSES(SL_NOT_FOUND, ENODATA, f, getxattr, fd, "user.other", value, sizeof value);
+        SUCCEEDS(f, removexattr, fd, "user.sluice");
+        REFUSES(SL_NOT_FOUND, ENODATA, f, getxattr, fd, "user.sluice", value, sizeof value);
+        REFUSES(SL_NOT_FOUND, ENODATA, f, removexattr, fd, "user.sluice");
     }
     REFUSES(SL_IO, EBADF, f, getxattr, -1, "user.sluice", value, sizeof value);
     REFUSES(SL_IO, EBADF, f, setxattr, -1, "user.sluice", value, 1);
+    REFUSES(SL_IO, EBADF, f, removexattr, -1, "user.sluice");
     close_file(f, fd);
 }
 
@@ -733,6 +750,7 @@ static const struct CMUnitTest cases[] = {
     CASE(allocate_beyond_the_free_space_is_no_space),
     CASE(truncate_shortens_and_lengthens),
     CASE(sync_file_and_directory_succeeds),
+    CASE(lock_is_had_by_one),
     CASE(xattr_set_is_got_back),
     CASE(prefetch_asks_for_any_stretch_of_a_file),
     CASE(a_cold_read_brings_the_same_bytes),
