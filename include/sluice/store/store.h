@@ -71,6 +71,11 @@ struct sl_store_terms {
     const struct sl_conditions *conditions; /* NULL: none. Decided in one step with the naming, against everybody who
                                                names or removes through this process */
     struct sl_room meta;                    /* encoded; empty: none. Its time is set here, when it is kept */
+    const char *keep_id;                    /* store/kept.h: stays, or is now, kept under this id, too; NULL: no */
+    struct sl_bytes state;                  /* with keep_id: its state from now on */
+    /* NULL: `state` is it. Else asked for it once the name is final; the result is copied at once. */
+    struct sl_bytes (*state_of)(const struct sl_path *path, void *ctx);
+    void *state_ctx;
 };
 
 /* A turn to change what stands under a name: one at a time over all loops. */
@@ -103,6 +108,18 @@ struct sl_dir_walk {
     void (*on_done)(struct sl_dir_walk *walk);
 };
 
+/* The id of a finished file that is kept as an upload, too. */
+struct sl_twin {
+    struct sl_store *store;
+    struct sl_disk_op op;
+    void (*on_done)(struct sl_twin *twin);
+    char id[32], *room; /* "": it has none; for its attribute */
+    uint64_t inode;     /* of the file */
+    uint32_t major, minor;
+    int fd;
+    struct statx stat;
+};
+
 /* Embedded by its owner; zeroed when idle. */
 struct sl_store_object {
     /* for the owner after commit */
@@ -112,6 +129,7 @@ struct sl_store_object {
     uint64_t created_ns;      /* wall clock; its metadata says a later time where the file's own clock is ahead */
     bool has_kept_meta;       /* the file system took the metadata */
     bool has_kept_fields;     /* and the text fields in it, if there are any, with it */
+    bool has_kept_state;      /* with terms.keep_id: its last state is there */
     int sys_errno;            /* of the last failure, for the log */
     /* the store's */
     struct sl_store *store;
@@ -128,6 +146,18 @@ struct sl_store_object {
     char temp[40]; /* a name in uploads/ */
     char proc[24]; /* "/proc/self/fd/N" */
     uint64_t expected, allocated, size;
+    uint64_t end; /* of its bytes, where more was allocated ahead */
+    /* of one that is kept: store/kept.h */
+    const char *kept; /* its id, lent until it is idle again; after a commit, whether it is kept. NULL: it is not */
+    bool is_linked;   /* after sl_store_resume: it has a name among the finished ones already */
+    size_t state_len; /* likewise: of the state that was read */
+    bool is_resumed;  /* the file's times are older than this object */
+    bool is_only_read, is_locked, is_expired;
+    bool is_id_sure;          /* the id is as durable as the store was opened for */
+    const char *keep_id;      /* lent while it is being kept, */
+    struct sl_bytes state;    /* likewise */
+    char *state_out, *room;   /* lent; ours, for a value of the attribute */
+    uint64_t wanted, missing; /* of sl_store_expect: its size; what of it is not there */
     unsigned step;
     sl_err err;
     const struct sl_store_terms *terms; /* lent while committing */
@@ -138,7 +168,7 @@ struct sl_store_object {
     void (*on_holder)(struct sl_store_object *object, sl_err err);
     size_t meta_len; /* of the encoded form, as much as is to be kept */
     bool has_look;   /* `look` tells of the object itself */
-    uint64_t inode;  /* its own, once something is to be undone */
+    uint64_t inode;  /* its own, once something is to be undone, or it was resumed */
     uint32_t major, minor;
     size_t stem_len;         /* where the number of a renamed file goes */
     unsigned number, digits; /* the number, and how many bytes "-number" takes */
@@ -148,6 +178,7 @@ struct sl_store_object {
     } look;
     struct sl_dir_walk walk;
     struct sl_dirsync_waiter dirsync;
+    struct sl_twin twin; /* of the file that it replaces */
 };
 
 /* Begins an unnamed object. expected: its size, whose space is then taken at once, or SL_STORE_SIZE_UNKNOWN.
@@ -164,6 +195,8 @@ struct sl_store_write {
     struct sl_store_object *object;
     sl_store_write_cb on_done;
     void *ctx;
+    size_t *bytes_out; /* of sl_store_read_back */
+    size_t len;
 };
 
 /* Writes len bytes from slab->base + from at `offset`. slab: SEALED, shared: a reference is held until on_done. from
@@ -178,7 +211,8 @@ void sl_store_set_bulk(struct sl_store_object *object, bool is_bulk);
  * path, terms: lent until on_done; with RENAME path holds the name that was free. SL_EXISTS, SL_PRECONDITION,
  * SL_NOT_A_DIRECTORY, SL_IS_A_DIRECTORY and storage errors: there is no such name (of this object), and the object is
  * still to be aborted. No write may be in flight. After SL_OK the object is idle.
- * Where the file system keeps no attributes, or not as long a one, the metadata or its text fields are dropped. */
+ * Where the file system keeps no attributes, or not as long a one, the metadata or its text fields are dropped; but one
+ * that is kept needs metadata, and gets no name where it cannot be written. What it replaces loses its id, too. */
 void sl_store_commit(struct sl_store_object *object, struct sl_path *path, uint64_t size,
                      const struct sl_store_terms *terms, sl_store_cb on_done, void *ctx);
 
@@ -248,6 +282,7 @@ struct sl_store_removal {
     struct sl_name_turn turn;
     struct sl_dirsync_waiter dirsync;
     char folder[SL_PATH_BYTES_MAX + 1];
+    struct sl_twin twin;
     int dir_fd;
     unsigned step;
     sl_err err;

@@ -3,8 +3,11 @@
  *   cut to size, describe, sync the file, open (make) the folder, link, sync the folder, close, answer
  *
  * so that a name is absent or whole at any moment, and durable when the answer goes out. Overwriting links under a
- * temporary name first and renames over the old one. Where the outcome hangs on what has the name now, the look at
- * it and the change are one step, in a turn for the name; so are they where a name is taken back. Loop thread. */
+ * temporary name first and renames over the old one. One that is to be kept (store/kept.h) gets its last state, and
+ * its id if it had none, behind all that and without a sync: that it has its name is found out again by the number of
+ * its links and by its description. Then a commit looks for that name and touches nothing. Where the outcome hangs on
+ * what has the name now, the look at it and the change are one step, in a turn for the name; so are they where a name
+ * is taken back. Loop thread. */
 #include "local.h"
 
 #include "sluice/base/clock.h"
@@ -31,6 +34,9 @@ enum commit_step {
     COMMIT_UNDO_STAT, /* who are we, */
     COMMIT_UNDO_LOOK, /* and is it still us who have the name? */
     COMMIT_UNDO,
+    COMMIT_NOTE, /* its last state, */
+    COMMIT_KEEP, /* and its id */
+    COMMIT_DROP_KEPT,
     COMMIT_CLOSE_DIR,
     COMMIT_CLOSE_FILE,
 };
@@ -121,7 +127,7 @@ static void commit_describe(struct sl_store_object *object)
     object->meta_len = object->terms->meta.len;
     if (object->meta_len == 0 || !root->has_meta)
         commit_run(object, COMMIT_STAT);
-    else if (root->has_coarse_times || is_clock_set_back(object))
+    else if (root->has_coarse_times || object->is_resumed || is_clock_set_back(object))
         commit_run(object, COMMIT_STAT_FIRST);
     else
         commit_attach(object, object->begun_ns, object->created_ns);
@@ -155,8 +161,9 @@ static void on_described(struct sl_store_object *object, const struct sl_disk_op
     object->has_kept_meta = op->err == SL_OK;
     object->has_kept_fields = op->err == SL_OK && object->meta_len == room.len;
     bool is_kept = op->err == SL_OK && sl_meta_decode((struct sl_bytes){room.base, object->meta_len}, &meta) == SL_OK;
-    if (op->err != SL_OK && op->err != SL_UNSUPPORTED && !is_too_long)
-        commit_fail(object, op->err, op->sys_errno);
+    bool is_needed = object->kept != NULL || object->terms->keep_id != NULL; /* it tells our name from a backup's */
+    if (op->err != SL_OK && (is_needed || (op->err != SL_UNSUPPORTED && !is_too_long)))
+        commit_fail(object, is_too_long ? SL_NO_SPACE : op->err, op->sys_errno);
     else if (is_kept && sl_local_etag_of_digests(&meta.digests, object->etag))
         commit_sync(object);
     else if (object->has_look)
@@ -177,6 +184,7 @@ static void on_stat(struct sl_store_object *object)
 /* ---- the folder ---- */
 
 static void look_first(struct sl_name_turn *turn);
+static void look_for_itself(struct sl_store_object *object);
 
 /* Where nothing hangs on the name being there, the link alone decides, and nobody waits. So a name that is not there
  * may be made at any moment, turn or not. */
@@ -193,6 +201,8 @@ static void on_folder_open(struct sl_dir_walk *walk)
     struct sl_store_object *object = SL_CONTAINER_OF(walk, struct sl_store_object, walk);
     if (walk->err != SL_OK)
         commit_fail(object, walk->err, walk->sys_errno);
+    else if (object->is_linked)
+        look_for_itself(object);
     else if (needs_turn(object))
         sl_name_turn_take(object->store, &object->turn, object->path, look_first);
     else
@@ -243,6 +253,24 @@ static void on_undo_look(struct sl_store_object *object, const struct sl_disk_op
     commit_run(object, is_ours ? COMMIT_UNDO : COMMIT_CLOSE_DIR);
 }
 
+/* It has its name, whatever comes of this. */
+static void commit_keep(struct sl_store_object *object)
+{
+    if (object->terms->keep_id != NULL && object->store->root->has_meta)
+        commit_run(object, COMMIT_NOTE);
+    else if (object->kept != NULL)
+        commit_run(object, COMMIT_DROP_KEPT);
+    else
+        commit_run(object, COMMIT_CLOSE_DIR);
+}
+
+static void on_noted(struct sl_store_object *object, const struct sl_disk_op *op)
+{
+    sl_kept_forget_value(object);
+    object->has_kept_state = op->err == SL_OK;
+    commit_run(object, op->err == SL_OK && object->kept == NULL ? COMMIT_KEEP : COMMIT_CLOSE_DIR);
+}
+
 static void on_folder_synced(struct sl_dirsync_waiter *waiter, sl_err err)
 {
     struct sl_store_object *object = SL_CONTAINER_OF(waiter, struct sl_store_object, dirsync);
@@ -250,11 +278,14 @@ static void on_folder_synced(struct sl_dirsync_waiter *waiter, sl_err err)
     if (err != SL_OK)
         object->sys_errno = waiter->sys_errno;
     /* The folder could not be synced: the new name may or may not survive, so it must not stay. Where it took the
-     * place of an older file it does stay: that one is gone already, and either content is better than none. */
-    if (err != SL_OK && !object->has_replaced)
-        undo(object);
-    else
+     * place of an older file it does stay: that one is gone already, and either content is better than none. So does
+     * one that was found: it may have been answered. */
+    if (err == SL_OK)
+        commit_keep(object);
+    else if (object->has_replaced || object->is_linked)
         commit_run(object, COMMIT_CLOSE_DIR);
+    else
+        undo(object);
 }
 
 /* What has replaced another stays, so the next one may look at it while the folder is synced. What may yet be undone
@@ -264,7 +295,7 @@ static void on_named(struct sl_store_object *object)
     if (object->has_replaced)
         sl_name_turn_give(&object->turn);
     if (object->store->root->options.durability != SL_DURABILITY_FULL) {
-        commit_run(object, COMMIT_CLOSE_DIR);
+        commit_keep(object);
         return;
     }
     object->dirsync.dir_fd = object->walk.dir_fd;
@@ -308,9 +339,38 @@ static void on_name_taken(struct sl_store_object *object, int sys_errno)
     commit_run(object, COMMIT_LINK);
 }
 
-static void replace(struct sl_store_object *object)
+static void replace_now(struct sl_store_object *object)
 {
     commit_run(object, object->is_named ? COMMIT_REPLACE : COMMIT_LINK_TEMP);
+}
+
+static void on_twin_found(struct sl_twin *twin)
+{
+    replace_now(SL_CONTAINER_OF(twin, struct sl_store_object, twin));
+}
+
+static void replace(struct sl_store_object *object, const struct statx *older)
+{
+    object->has_replaced = true;
+    if (older->stx_nlink > 1)
+        sl_twin_find(object->store, &object->twin, object->walk.dir_fd, sl_local_leaf(object->path), older,
+                     on_twin_found);
+    else
+        replace_now(object);
+}
+
+static void on_twin_dropped(struct sl_twin *twin)
+{
+    on_named(SL_CONTAINER_OF(twin, struct sl_store_object, twin));
+}
+
+static void on_replaced(struct sl_store_object *object)
+{
+    object->is_named = false;
+    if (sl_twin_is_there(&object->twin))
+        sl_twin_drop(&object->twin, on_twin_dropped);
+    else
+        on_named(object);
 }
 
 /* Conditions come before the rule for names that exist. Only a link is sure to replace nothing, so what was not
@@ -329,8 +389,7 @@ static void on_holder_to_judge(struct sl_store_object *object, sl_err err)
     } else if (object->terms->conflict != SL_CONFLICT_OVERWRITE) {
         on_name_taken(object, 0);
     } else if (is_file) {
-        object->has_replaced = true;
-        replace(object);
+        replace(object, &holder->stat);
     } else {
         commit_fail(object, holder->cause == SL_IS_A_DIRECTORY ? SL_IS_A_DIRECTORY : SL_EXISTS, 0);
     }
@@ -353,7 +412,7 @@ static void look_first(struct sl_name_turn *turn)
 
 static void on_looked(struct sl_store_object *object, const struct sl_disk_op *op)
 {
-    object->has_replaced = op->err == SL_OK;
+    object->has_replaced = false;
     if (op->err != SL_OK && op->err != SL_NOT_FOUND) {
         commit_fail(object, op->err, op->sys_errno);
         return;
@@ -363,8 +422,8 @@ static void on_looked(struct sl_store_object *object, const struct sl_disk_op *o
         commit_fail(object, is_folder ? SL_IS_A_DIRECTORY : SL_EXISTS, 0);
         return;
     }
-    if (object->has_replaced)
-        replace(object);
+    if (op->err == SL_OK)
+        replace(object, &object->look.stat);
     else
         commit_run(object, COMMIT_LINK);
 }
@@ -391,13 +450,46 @@ static void on_linked(struct sl_store_object *object, const struct sl_disk_op *o
     }
 }
 
+/* ---- the name that it has already ---- */
+
+static bool is_itself(const struct sl_store_object *object)
+{
+    const struct sl_store_reader *holder = object->holder;
+    return sl_holder_is_file(holder) && holder->inode == object->inode &&
+           holder->stat.stx_dev_major == object->major && holder->stat.stx_dev_minor == object->minor;
+}
+
+/* Synced once more: the crash may have come before that. Of several numbers some may be free by now. */
+static void on_holder_to_compare(struct sl_store_object *object, sl_err err)
+{
+    const struct sl_store_reader *holder = object->holder;
+    if (err != SL_OK) {
+        commit_fail(object, err, holder->sys_errno);
+    } else if (is_itself(object)) {
+        snprintf(object->etag, sizeof object->etag, "%s", holder->etag);
+        object->created_ns = holder->meta.created_ns != 0 ? holder->meta.created_ns : holder->modified_ns;
+        object->has_kept_meta = object->has_kept_fields = holder->meta.created_ns != 0;
+        on_named(object);
+    } else if (object->terms->conflict == SL_CONFLICT_RENAME && object->number < RENAME_TRIES_MAX &&
+               number_path(object)) {
+        look_for_itself(object);
+    } else {
+        commit_fail(object, sl_holder_is_file(holder) ? SL_EXISTS : SL_NOT_FOUND, 0);
+    }
+}
+
+static void look_for_itself(struct sl_store_object *object)
+{
+    sl_holder_look(object, on_holder_to_compare);
+}
+
 /* ---- the order ---- */
 
 static bool is_last_word(enum commit_step step)
 {
     return step == COMMIT_CLOSE_DIR || step == COMMIT_CLOSE_FILE || step == COMMIT_UNDO || step == COMMIT_DROP_TEMP ||
            step == COMMIT_LINK || step == COMMIT_LOOK || step == COMMIT_DESCRIBE || step == COMMIT_UNDO_STAT ||
-           step == COMMIT_UNDO_LOOK;
+           step == COMMIT_UNDO_LOOK || step == COMMIT_NOTE || step == COMMIT_KEEP || step == COMMIT_DROP_KEPT;
 }
 
 static void on_commit_step(struct sl_disk_op *op, void *ctx)
@@ -420,10 +512,7 @@ static void on_commit_step(struct sl_disk_op *op, void *ctx)
         object->is_named = true;
         commit_run(object, COMMIT_REPLACE);
         return;
-    case COMMIT_REPLACE:
-        object->is_named = false;
-        on_named(object);
-        return;
+    case COMMIT_REPLACE: on_replaced(object); return;
     case COMMIT_DROP_TEMP:
         object->is_named = false;
         on_named(object);
@@ -431,6 +520,16 @@ static void on_commit_step(struct sl_disk_op *op, void *ctx)
     case COMMIT_UNDO_STAT: on_undo_stat(object, op); return;
     case COMMIT_UNDO_LOOK: on_undo_look(object, op); return;
     case COMMIT_UNDO: commit_run(object, COMMIT_CLOSE_DIR); return;
+    case COMMIT_NOTE: on_noted(object, op); return;
+    case COMMIT_KEEP:
+        if (op->err == SL_OK)
+            sl_kept_set_id(object, object->terms->keep_id);
+        commit_run(object, COMMIT_CLOSE_DIR);
+        return;
+    case COMMIT_DROP_KEPT:
+        object->kept = NULL;
+        commit_run(object, COMMIT_CLOSE_DIR);
+        return;
     case COMMIT_CLOSE_DIR:
         object->walk.dir_fd = -1;
         if (object->err == SL_OK)
@@ -443,6 +542,15 @@ static void on_commit_step(struct sl_disk_op *op, void *ctx)
         commit_finish(object);
         return;
     }
+}
+
+/* Another name for it, from the one that it has, if it has one. */
+static void link_from_uploads(struct sl_store_object *object, int to_fd, const char *to)
+{
+    const char *from = object->is_named ? object->temp : object->kept != NULL ? object->kept : object->proc;
+    bool is_unnamed = from == object->proc;
+    sl_disk_link(object->store->disk, &object->op, is_unnamed ? AT_FDCWD : object->store->root->uploads_fd, from,
+                 to_fd, to, is_unnamed ? AT_SYMLINK_FOLLOW : 0, on_commit_step, object);
 }
 
 static void commit_run(struct sl_store_object *object, enum commit_step step)
@@ -467,31 +575,38 @@ static void commit_run(struct sl_store_object *object, enum commit_step step)
         sl_disk_sync(disk, op, fd, data_only, on_commit_step, object);
         return;
     }
-    case COMMIT_LINK:
-        if (object->is_named)
-            sl_disk_link(disk, op, uploads_fd, object->temp, dir_fd, leaf, 0, on_commit_step, object);
-        else
-            sl_disk_link(disk, op, AT_FDCWD, object->proc, dir_fd, leaf, AT_SYMLINK_FOLLOW, on_commit_step, object);
-        return;
+    case COMMIT_LINK: link_from_uploads(object, dir_fd, leaf); return;
     case COMMIT_LOOK:
     case COMMIT_UNDO_LOOK: sl_disk_stat(disk, op, dir_fd, leaf, &object->look.stat, on_commit_step, object); return;
-    case COMMIT_LINK_TEMP:
-        sl_disk_link(disk, op, AT_FDCWD, object->proc, uploads_fd, object->temp, AT_SYMLINK_FOLLOW, on_commit_step,
-                     object);
-        return;
+    case COMMIT_LINK_TEMP: link_from_uploads(object, uploads_fd, object->temp); return;
     case COMMIT_REPLACE:
         sl_disk_rename(disk, op, uploads_fd, object->temp, dir_fd, leaf, 0, on_commit_step, object);
         return;
     case COMMIT_DROP_TEMP: sl_disk_unlink(disk, op, uploads_fd, object->temp, false, on_commit_step, object); return;
     case COMMIT_UNDO: sl_disk_unlink(disk, op, dir_fd, leaf, false, on_commit_step, object); return;
+    case COMMIT_NOTE: {
+        const struct sl_store_terms *terms = object->terms;
+        struct sl_bytes state = terms->state;
+        if (terms->state_of != NULL)
+            state = terms->state_of(object->path, terms->state_ctx);
+        sl_kept_write(object, terms->keep_id, state, on_commit_step);
+        return;
+    }
+    case COMMIT_KEEP:
+        sl_disk_link(disk, op, AT_FDCWD, object->proc, uploads_fd, object->terms->keep_id, AT_SYMLINK_FOLLOW,
+                     on_commit_step, object);
+        return;
+    case COMMIT_DROP_KEPT: sl_disk_unlink(disk, op, uploads_fd, object->kept, false, on_commit_step, object); return;
     case COMMIT_CLOSE_DIR: sl_disk_close(disk, op, dir_fd, on_commit_step, object); return;
-    case COMMIT_CLOSE_FILE: sl_disk_close(disk, op, fd, on_commit_step, object); return;
+    case COMMIT_CLOSE_FILE: sl_local_close(object, on_commit_step); return;
     }
 }
 
 static void commit_start(struct sl_store_object *object)
 {
-    if (object->allocated > object->size)
+    if (object->is_linked)
+        open_folder(object);
+    else if (object->allocated > object->size || object->end > object->size)
         commit_run(object, COMMIT_TRUNCATE);
     else
         commit_describe(object);
@@ -501,13 +616,17 @@ void sl_store_commit(struct sl_store_object *object, struct sl_path *path, uint6
                      const struct sl_store_terms *terms, sl_store_cb on_done, void *ctx)
 {
     assert(object->fd >= 0 && sl_disk_op_is_idle(&object->op));
+    assert((object->kept == NULL && terms->keep_id == NULL) || object->is_linked || terms->meta.len > 0);
+    assert(object->kept == NULL || terms->keep_id == NULL || strcmp(object->kept, terms->keep_id) == 0);
     object->path = path;
-    object->size = size;
+    if (!object->is_linked)
+        object->size = size;
     object->terms = terms;
     object->on_done = on_done;
     object->ctx = ctx;
     object->err = SL_OK;
     find_stem(object);
+    object->twin = (struct sl_twin){0};
     object->walk.dir_fd = -1;
     sl_local_when_grown(object, commit_start);
 }

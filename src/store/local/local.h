@@ -1,18 +1,29 @@
 /* Private to store/local: the folders of a root and the state of one loop's view of it.
  *
  *   ROOT/files/    finished objects at the path their URL shows
- *   ROOT/uploads/  temporary files where the file system cannot have unnamed ones, and .lock, held shared by whoever
- *                  serves */
+ *   ROOT/uploads/  what is kept, by its id (store/kept.h); temporary files where the file system cannot have unnamed
+ *                  ones; and .lock, held shared by whoever serves */
 #ifndef SLUICE_STORE_LOCAL_LOCAL_H
 #define SLUICE_STORE_LOCAL_LOCAL_H
 
 #include "sluice/base/clock.h"
+#include "sluice/store/kept.h"
 #include "sluice/store/store.h"
 
 #include <pthread.h>
 
 /* The attribute that holds what is known about a file. */
 #define SL_LOCAL_META "user.sluice"
+
+/* The attribute of what is kept: its id, by which whoever has only the file finds its name in uploads/, then its
+ * state. */
+#define SL_STATE_ATTRIBUTE           "user.sluice.upload"
+#define SL_STATE_ATTRIBUTE_BYTES_MAX (SL_STORE_ID_BYTES - 1 + SL_STORE_STATE_BYTES_MAX)
+
+/* The state in `value` (any bytes) of that attribute; empty if there is none, or if it is of another id. Pure. */
+struct sl_bytes sl_kept_state(struct sl_bytes value, const char *id);
+
+#define SL_LOCAL_TEMP_PREFIX "tmp-"
 
 #define SL_NAME_TURN_BUCKETS 64u
 
@@ -104,6 +115,42 @@ bool sl_local_is_time_coarse(uint64_t before_ns, uint64_t modified_ns, uint64_t 
 
 /* Takes in a fresh look at the file system. */
 void sl_local_set_free(struct sl_store *store, const struct statfs *fs);
+
+/* Of a finished file with more than one name, which stands under `leaf` (lent until on_done) in `dir_fd` and is about
+ * to lose that name: finds out whether another one is an id in uploads/. on_done runs once, in a later turn, whatever
+ * comes of it. twin: lent until then. */
+void sl_twin_find(struct sl_store *store, struct sl_twin *twin, int dir_fd, const char *leaf,
+                  const struct statx *file, void (*on_done)(struct sl_twin *twin));
+/* Zeroed, or after a find: was there one? */
+bool sl_twin_is_there(const struct sl_twin *twin);
+/* Then takes it away. on_done as above. */
+void sl_twin_drop(struct sl_twin *twin, void (*on_done)(struct sl_twin *twin));
+
+/* ---- kept.c ---- */
+
+/* Writes the attribute over object->op; on_done's is the outcome. state: lent until then, when it is for
+ * sl_kept_forget_value to be called. */
+void sl_kept_write(struct sl_store_object *object, const char *id, struct sl_bytes state, sl_disk_cb on_done);
+void sl_kept_forget_value(struct sl_store_object *object);
+
+/* Waits for a sync of uploads/ in object->dirsync. */
+void sl_kept_sync_uploads(struct sl_store_object *object,
+                          void (*on_synced)(struct sl_dirsync_waiter *waiter, sl_err err));
+
+/* The object has the name `id` in uploads/ from now on. */
+void sl_kept_set_id(struct sl_store_object *object, const char *id);
+
+/* Of a failed open, look or unlink: what no object can be reached by, for the way to it ends, or leads through what
+ * we do not follow, is not there. */
+sl_err sl_local_absent_or(sl_err err);
+
+/* Opens `name` in `dir_fd` to be read, as sl_store_open and sl_store_open_kept do. */
+void sl_local_open(struct sl_store *store, struct sl_store_reader *reader, int dir_fd, const char *name,
+                   sl_store_reader_cb on_done, void *ctx);
+
+/* Closes its file over object->op. Its lock, if it has one, is given back before: the kernel may report a close and
+ * drop the file, and the lock with it, a moment later, and whoever comes next must not meet it. */
+void sl_local_close(struct sl_store_object *object, sl_disk_cb on_done);
 
 /* Goes on at once, or when the allocation that runs ahead is over. */
 void sl_local_when_grown(struct sl_store_object *object, void (*go_on)(struct sl_store_object *object));

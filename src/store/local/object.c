@@ -144,7 +144,7 @@ void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint
                                        .begun_ns = now_ns - SL_LOCAL_TICK_NS,
                                        .clock_gap_ns = now_ns - sl_clock_now_ns(),
                                        .fd = -1};
-    snprintf(object->temp, sizeof object->temp, "tmp-%016" PRIx64 "-%" PRIxFAST64, store->root->run,
+    snprintf(object->temp, sizeof object->temp, SL_LOCAL_TEMP_PREFIX "%016" PRIx64 "-%" PRIxFAST64, store->root->run,
              atomic_fetch_add(&counter, 1));
     /* What was free a moment ago may be more now, for a broken upload gives back what it took: nobody is refused
      * without a fresh look. */
@@ -153,6 +153,107 @@ void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint
     else
         sl_disk_statfs(store->disk, &object->op, store->root->files_fd, &object->look.statfs, on_begin_looked,
                        object);
+}
+
+/* ---- the size it will have ---- */
+
+enum expect_step { EXPECT_LOOK, EXPECT_LOOK_AT_ROOM, EXPECT_ALLOCATE, EXPECT_CUT };
+
+static void on_expect_step(struct sl_disk_op *op, void *ctx);
+
+static void expect_finish(struct sl_store_object *object, sl_err err)
+{
+    if (err == SL_OK)
+        object->expected = object->wanted;
+    object->on_done(object, err, object->ctx);
+}
+
+static void expect_allocate(struct sl_store_object *object)
+{
+    if (!has_room(object->store, object->missing)) {
+        expect_finish(object, SL_NO_SPACE);
+        return;
+    }
+    if (object->wanted == SL_STORE_SIZE_UNKNOWN || object->wanted < ALLOCATE_MIN_BYTES) {
+        expect_finish(object, SL_OK);
+        return;
+    }
+    claim(object->store, object->missing);
+    object->step = EXPECT_ALLOCATE;
+    sl_disk_allocate(object->store->disk, &object->op, object->fd, object->wanted, on_expect_step, object);
+}
+
+/* What the file has already is not asked for again. */
+static void on_expect_looked(struct sl_store_object *object)
+{
+    const struct statx *stat = &object->look.stat;
+    uint64_t there = stat->stx_blocks * 512, wanted = object->wanted;
+    object->size = stat->stx_size;
+    object->missing = wanted == SL_STORE_SIZE_UNKNOWN || there >= wanted ? 0 : wanted - there;
+    if (object->missing == 0 && object->size >= wanted) {
+        expect_finish(object, SL_OK);
+    } else if (has_room(object->store, object->missing)) {
+        expect_allocate(object);
+    } else {
+        object->step = EXPECT_LOOK_AT_ROOM;
+        sl_disk_statfs(object->store->disk, &object->op, object->store->root->files_fd, &object->look.statfs,
+                       on_expect_step, object);
+    }
+}
+
+/* A failed allocation may have left the file longer, and some of it taken. */
+static void on_expect_allocated(struct sl_store_object *object, const struct sl_disk_op *op)
+{
+    if (op->err == SL_OK && object->allocated < object->wanted)
+        object->allocated = object->wanted;
+    if (op->err == SL_OK || op->err == SL_UNSUPPORTED) {
+        expect_finish(object, SL_OK);
+        return;
+    }
+    object->err = op->err;
+    object->sys_errno = op->sys_errno;
+    object->step = EXPECT_CUT;
+    sl_disk_truncate(object->store->disk, &object->op, object->fd, object->size, on_expect_step, object);
+}
+
+static void on_expect_step(struct sl_disk_op *op, void *ctx)
+{
+    struct sl_store_object *object = ctx;
+    switch ((enum expect_step)object->step) {
+    case EXPECT_LOOK:
+        object->sys_errno = op->sys_errno;
+        if (op->err == SL_OK)
+            on_expect_looked(object);
+        else
+            expect_finish(object, op->err);
+        return;
+    case EXPECT_LOOK_AT_ROOM:
+        if (op->err == SL_OK)
+            sl_local_set_free(object->store, &object->look.statfs);
+        expect_allocate(object);
+        return;
+    case EXPECT_ALLOCATE: on_expect_allocated(object, op); return;
+    case EXPECT_CUT:
+        if (op->err != SL_OK)
+            object->allocated = UINT64_MAX; /* then it is cut at the end */
+        expect_finish(object, object->err);
+        return;
+    }
+}
+
+static void expect_start(struct sl_store_object *object)
+{
+    object->step = EXPECT_LOOK;
+    sl_disk_stat(object->store->disk, &object->op, object->fd, "", &object->look.stat, on_expect_step, object);
+}
+
+void sl_store_expect(struct sl_store_object *object, uint64_t size, sl_store_cb on_done, void *ctx)
+{
+    assert(object->fd >= 0 && sl_disk_op_is_idle(&object->op));
+    object->wanted = size;
+    object->on_done = on_done;
+    object->ctx = ctx;
+    sl_local_when_grown(object, expect_start);
 }
 
 /* ---- writing ---- */
@@ -203,6 +304,8 @@ void sl_store_write(struct sl_store_object *object, struct sl_store_write *write
     assert(from % SL_SLAB_BLOCK_BYTES == 0 && offset % SL_SLAB_BLOCK_BYTES == 0);
     assert(is_tail || len % SL_SLAB_BLOCK_BYTES == 0);
     *write = (struct sl_store_write){.object = object, .on_done = on_done, .ctx = ctx};
+    if (object->end < offset + len)
+        object->end = offset + len;
     grow_ahead(object, offset + len);
     sl_disk_write(object->store->disk, &write->op, object->fd, slab, from, len, offset, on_written, write);
 }
@@ -220,8 +323,11 @@ void sl_store_set_bulk(struct sl_store_object *object, bool is_bulk)
 /* ---- dropping ---- */
 
 /* Emptied before it is closed: the kernel may report a close and drop the file a moment later, but when an abort is
- * done the space is back, so that whoever comes next finds it. */
-enum abort_step { ABORT_EMPTY, ABORT_CLOSE, ABORT_UNLINK };
+ * done the space is back, so that whoever comes next finds it. One that is kept loses its id before its bytes, lest a
+ * crash leave a state that tells of bytes that are gone; and its bytes only if it has no other name. One that was
+ * resumed may have been finished, and replaced at its name since, while somebody still reads it: the last to close it
+ * gives its space back. */
+enum abort_step { ABORT_DROP_ID, ABORT_FORGET, ABORT_LOOK, ABORT_EMPTY, ABORT_CLOSE, ABORT_UNLINK };
 
 static void on_abort_step(struct sl_disk_op *op, void *ctx);
 
@@ -234,7 +340,7 @@ static void abort_finish(struct sl_store_object *object)
 static void abort_close(struct sl_store_object *object)
 {
     object->step = ABORT_CLOSE;
-    sl_disk_close(object->store->disk, &object->op, object->fd, on_abort_step, object);
+    sl_local_close(object, on_abort_step);
 }
 
 static void abort_unlink(struct sl_store_object *object)
@@ -244,12 +350,71 @@ static void abort_unlink(struct sl_store_object *object)
                    on_abort_step, object);
 }
 
+static void abort_empty(struct sl_store_object *object)
+{
+    object->step = ABORT_EMPTY;
+    sl_disk_truncate(object->store->disk, &object->op, object->fd, 0, on_abort_step, object);
+}
+
+/* The state of an upload is of no use to a finished file, and may take a block of its own. */
+static void abort_forget(struct sl_store_object *object)
+{
+    object->step = ABORT_FORGET;
+    sl_disk_removexattr(object->store->disk, &object->op, object->fd, SL_STATE_ATTRIBUTE, on_abort_step, object);
+}
+
+static void abort_look(struct sl_store_object *object)
+{
+    if (object->is_linked && object->kept == NULL) {
+        abort_forget(object);
+        return;
+    }
+    if (object->is_resumed || object->is_exposed) {
+        abort_close(object);
+        return;
+    }
+    object->step = ABORT_LOOK;
+    sl_disk_stat(object->store->disk, &object->op, object->fd, "", &object->look.stat, on_abort_step, object);
+}
+
+/* Where it failed the id is away now, and may be back after a crash. */
+static void on_abort_synced(struct sl_dirsync_waiter *waiter, sl_err err)
+{
+    struct sl_store_object *object = SL_CONTAINER_OF(waiter, struct sl_store_object, dirsync);
+    if (err == SL_OK)
+        object->kept = NULL;
+    else
+        object->sys_errno = waiter->sys_errno;
+    abort_look(object);
+}
+
+static void on_abort_id_dropped(struct sl_store_object *object, const struct sl_disk_op *op)
+{
+    bool needs_sync = object->store->root->options.durability == SL_DURABILITY_FULL && !object->is_expired;
+    if (op->err != SL_OK && op->err != SL_NOT_FOUND) {
+        object->sys_errno = op->sys_errno;
+        abort_close(object);
+    } else if (needs_sync) {
+        sl_kept_sync_uploads(object, on_abort_synced);
+    } else {
+        object->kept = NULL;
+        abort_look(object);
+    }
+}
+
 /* Whatever fails, the rest is tried all the same. */
 static void on_abort_step(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_object *object = ctx;
-    (void)op;
     switch ((enum abort_step)object->step) {
+    case ABORT_DROP_ID: on_abort_id_dropped(object, op); return;
+    case ABORT_FORGET: abort_close(object); return;
+    case ABORT_LOOK:
+        if (op->err == SL_OK && object->look.stat.stx_nlink == 0)
+            abort_empty(object);
+        else
+            abort_close(object);
+        return;
     case ABORT_EMPTY: abort_close(object); return;
     case ABORT_CLOSE:
         if (object->is_named)
@@ -261,18 +426,30 @@ static void on_abort_step(struct sl_disk_op *op, void *ctx)
     }
 }
 
-static void abort_empty(struct sl_store_object *object)
+static void abort_start(struct sl_store_object *object)
 {
-    object->step = ABORT_EMPTY;
-    sl_disk_truncate(object->store->disk, &object->op, object->fd, 0, on_abort_step, object);
+    if (object->kept == NULL) {
+        (object->is_exposed ? abort_close : abort_empty)(object);
+        return;
+    }
+    object->step = ABORT_DROP_ID;
+    sl_disk_unlink(object->store->disk, &object->op, object->store->root->uploads_fd, object->kept, false,
+                   on_abort_step, object);
 }
 
 void sl_store_abort(struct sl_store_object *object, sl_store_cb on_done, void *ctx)
 {
-    assert(object->fd >= 0 && sl_disk_op_is_idle(&object->op));
+    assert(object->fd >= 0 && sl_disk_op_is_idle(&object->op) && !object->is_only_read);
     object->on_done = on_done;
     object->ctx = ctx;
-    sl_local_when_grown(object, object->is_exposed ? abort_close : abort_empty);
+    sl_local_when_grown(object, abort_start);
+}
+
+void sl_store_expire(struct sl_store_object *object, sl_store_cb on_done, void *ctx)
+{
+    assert(object->kept != NULL);
+    object->is_expired = true;
+    sl_store_abort(object, on_done, ctx);
 }
 
 void sl_local_when_grown(struct sl_store_object *object, void (*go_on)(struct sl_store_object *object))

@@ -108,13 +108,26 @@ static void on_reader_open(struct sl_disk_op *op, void *ctx)
     sl_disk_stat(reader->store->disk, &reader->op, reader->fd, "", &reader->stat, on_reader_stat, reader);
 }
 
-void sl_store_open(struct sl_store *store, struct sl_store_reader *reader, const struct sl_path *path,
+void sl_local_open(struct sl_store *store, struct sl_store_reader *reader, int dir_fd, const char *name,
                    sl_store_reader_cb on_done, void *ctx)
 {
     *reader = (struct sl_store_reader){.store = store, .on_done = on_done, .ctx = ctx, .fd = -1};
     /* O_NONBLOCK: a planted FIFO must not hold the engine. */
     struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY, .resolve = SL_LOCAL_RESOLVE};
-    sl_disk_open(store->disk, &reader->op, store->root->files_fd, path->text, how, on_reader_open, reader);
+    sl_disk_open(store->disk, &reader->op, dir_fd, name, how, on_reader_open, reader);
+}
+
+void sl_store_open(struct sl_store *store, struct sl_store_reader *reader, const struct sl_path *path,
+                   sl_store_reader_cb on_done, void *ctx)
+{
+    sl_local_open(store, reader, store->root->files_fd, path->text, on_done, ctx);
+}
+
+void sl_store_open_kept(struct sl_store *store, struct sl_store_reader *reader, const char *id,
+                        sl_store_reader_cb on_done, void *ctx)
+{
+    assert(sl_store_is_id(sl_bytes_of(id)));
+    sl_local_open(store, reader, store->root->uploads_fd, id, on_done, ctx);
 }
 
 /* ---- reading ahead ----

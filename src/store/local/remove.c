@@ -1,12 +1,18 @@
 /* Taking a finished object away: open its folder, wait for the turn, look, unlink, sync the folder. What is looked
- * at and what is unlinked are one, against everybody who changes names through this process. Loop thread. */
+ * at and what is unlinked are one, against everybody who changes names through this process. A file that is kept as
+ * an upload, too, loses that name with this one. Loop thread. */
 #include "local.h"
 
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 
-enum removal_step { REMOVE_OPEN, REMOVE_LOOK, REMOVE_UNLINK, REMOVE_CLOSE };
+enum removal_step {
+    REMOVE_OPEN,
+    REMOVE_LOOK,
+    REMOVE_UNLINK,
+    REMOVE_CLOSE,
+};
 
 static void on_removal_step(struct sl_disk_op *op, void *ctx);
 
@@ -24,7 +30,7 @@ static void removal_close(struct sl_store_removal *removal, sl_err err, int sys_
     sl_disk_close(removal->store->disk, &removal->op, removal->dir_fd, on_removal_step, removal);
 }
 
-/* ---- the look ---- */
+/* ---- its names ---- */
 
 static void removal_unlink(struct sl_store_removal *removal)
 {
@@ -33,12 +39,36 @@ static void removal_unlink(struct sl_store_removal *removal)
                    on_removal_step, removal);
 }
 
+static void on_twin_found(struct sl_twin *twin)
+{
+    removal_unlink(SL_CONTAINER_OF(twin, struct sl_store_removal, twin));
+}
+
+static void removal_sync(struct sl_store_removal *removal);
+
+static void on_twin_dropped(struct sl_twin *twin)
+{
+    removal_sync(SL_CONTAINER_OF(twin, struct sl_store_removal, twin));
+}
+
+/* `stat` is of the file. */
+static void on_removal_looked(struct sl_store_removal *removal, const struct statx *stat)
+{
+    if (stat->stx_nlink < 2)
+        removal_unlink(removal);
+    else
+        sl_twin_find(removal->store, &removal->twin, removal->dir_fd, sl_local_leaf(removal->path), stat,
+                     on_twin_found);
+}
+
+/* ---- the look ---- */
+
 static void on_look_closed(struct sl_store_reader *look, sl_err err, void *ctx)
 {
     struct sl_store_removal *removal = ctx;
     (void)err; /* it was only to be looked at */
     if (sl_holder_passes(look, removal->conditions)) {
-        removal_unlink(removal);
+        on_removal_looked(removal, &look->stat);
         return;
     }
     snprintf(removal->etag, sizeof removal->etag, "%s", look->etag);
@@ -77,7 +107,7 @@ static void on_folder_synced(struct sl_dirsync_waiter *waiter, sl_err err)
     removal_close(removal, err, err == SL_OK ? 0 : waiter->sys_errno);
 }
 
-static void on_unlinked(struct sl_store_removal *removal)
+static void removal_sync(struct sl_store_removal *removal)
 {
     if (removal->store->root->options.durability != SL_DURABILITY_FULL) {
         removal_close(removal, SL_OK, 0);
@@ -87,8 +117,7 @@ static void on_unlinked(struct sl_store_removal *removal)
     sl_dirsync_wait(removal->store, removal->path, &removal->dirsync, on_folder_synced);
 }
 
-/* What no object can be reached by: the way to it ends, or leads through what we do not follow. */
-static sl_err absent_or(sl_err err)
+sl_err sl_local_absent_or(sl_err err)
 {
     bool is_absent =
         err == SL_NOT_A_DIRECTORY || err == SL_IS_A_DIRECTORY || err == SL_OUTSIDE || err == SL_NAME_TOO_LONG;
@@ -98,7 +127,7 @@ static sl_err absent_or(sl_err err)
 static void on_folder_opened(struct sl_store_removal *removal, const struct sl_disk_op *op)
 {
     if (op->err != SL_OK) {
-        removal->err = absent_or(op->err);
+        removal->err = sl_local_absent_or(op->err);
         removal->sys_errno = op->sys_errno;
         removal_finish(removal);
         return;
@@ -112,18 +141,23 @@ static void on_removal_step(struct sl_disk_op *op, void *ctx)
     struct sl_store_removal *removal = ctx;
     enum removal_step step = (enum removal_step)removal->step;
     if (op->err != SL_OK && (step == REMOVE_LOOK || step == REMOVE_UNLINK)) {
-        removal_close(removal, absent_or(op->err), op->sys_errno);
+        removal_close(removal, sl_local_absent_or(op->err), op->sys_errno);
         return;
     }
     switch (step) {
     case REMOVE_OPEN: on_folder_opened(removal, op); return;
     case REMOVE_LOOK:
         if (S_ISREG(removal->look.stat.stx_mode))
-            removal_unlink(removal);
+            on_removal_looked(removal, &removal->look.stat);
         else
             removal_close(removal, SL_NOT_FOUND, 0);
         return;
-    case REMOVE_UNLINK: on_unlinked(removal); return;
+    case REMOVE_UNLINK:
+        if (sl_twin_is_there(&removal->twin))
+            sl_twin_drop(&removal->twin, on_twin_dropped);
+        else
+            removal_sync(removal);
+        return;
     case REMOVE_CLOSE:
         removal->dir_fd = -1;
         removal_finish(removal);

@@ -14,7 +14,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define TEMP_PREFIX      "tmp-"
 #define PROBE_META_BYTES 200 /* what is known about a file with a name and a type */
 
 static sl_err refuse(struct sl_store_root *root, int sys_errno, const char *what, const char *where, char *message,
@@ -65,7 +64,7 @@ static void remove_leftovers(const struct sl_store_root *root)
     if (dir == NULL)
         return;
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        if (strncmp(entry->d_name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0)
+        if (strncmp(entry->d_name, SL_LOCAL_TEMP_PREFIX, strlen(SL_LOCAL_TEMP_PREFIX)) == 0)
             (void)unlinkat(root->uploads_fd, entry->d_name, 0);
     closedir(dir);
 }
@@ -102,7 +101,7 @@ static bool probe(struct sl_store_root *root)
     int fd = openat(root->uploads_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
     char proc[32], name[40];
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
-    snprintf(name, sizeof name, TEMP_PREFIX "%016" PRIx64 "-probe", root->run);
+    snprintf(name, sizeof name, SL_LOCAL_TEMP_PREFIX "%016" PRIx64 "-probe", root->run);
     root->has_unnamed = fd >= 0 && linkat(AT_FDCWD, proc, root->uploads_fd, name, AT_SYMLINK_FOLLOW) == 0;
     if (fd < 0)
         fd = openat(root->uploads_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
