@@ -6,9 +6,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define CHECKPOINT_BYTES ((uint64_t)64 << 20)
+
 void sl_intake_init(struct sl_intake *intake)
 {
+    if (intake->checkpoint_bytes == 0)
+        intake->checkpoint_bytes = CHECKPOINT_BYTES;
     intake->files = 0;
+    intake->resumables = 0;
     intake->bulk_pipelines = 0;
     sl_list_init(&intake->pipelines);
     sl_list_init(&intake->idle_pieces);
@@ -16,7 +21,7 @@ void sl_intake_init(struct sl_intake *intake)
 
 void sl_intake_dispose(struct sl_intake *intake)
 {
-    assert(intake->files == 0 && sl_list_is_empty(&intake->pipelines));
+    assert(intake->files == 0 && intake->resumables == 0 && sl_list_is_empty(&intake->pipelines));
     for (struct sl_link *link; (link = sl_list_shift(&intake->idle_pieces)) != NULL;)
         free(SL_CONTAINER_OF(link, struct sl_piece, link));
 }

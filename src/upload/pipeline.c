@@ -300,10 +300,21 @@ void sl_pipeline_skip(struct sl_pipeline *pipeline, size_t n)
     }
 }
 
+struct sl_slab *sl_pipeline_prime(struct sl_pipeline *pipeline, size_t n)
+{
+    assert(pipeline->session == NULL && pipeline->reserved != NULL && n < SL_SLAB_BLOCK_BYTES);
+    bool has_buffer = pipeline->current != NULL || take_current(pipeline);
+    assert(has_buffer && pipeline->fill == 0 &&
+           pipeline->carry == NULL); /* it is empty: so its reserved one is idle */
+    (void)has_buffer;
+    pipeline->accepted = pipeline->start = pipeline->fill = n;
+    return pipeline->current;
+}
+
 void sl_pipeline_begin_file(struct sl_pipeline *pipeline, struct sl_session *session)
 {
     pipeline->session = session;
-    if (pipeline->current != NULL && pipeline->start > 0)
+    if (pipeline->current != NULL && pipeline->start > pipeline->accepted)
         compact(pipeline);
     begin_epoch(pipeline);
 }
@@ -316,6 +327,11 @@ void sl_pipeline_accept(struct sl_pipeline *pipeline, size_t n)
     pipeline->start = pipeline->accepted;
     if (pipeline->fill == pipeline->current->bytes && pipeline->start == pipeline->fill)
         seal_full(pipeline);
+}
+
+size_t sl_pipeline_unsealed(const struct sl_pipeline *pipeline)
+{
+    return pipeline->accepted;
 }
 
 void sl_pipeline_end_file(struct sl_pipeline *pipeline)

@@ -1,8 +1,11 @@
-/* The state machine of one file. See session.h for the picture; session_enter is the only place where the state
+/* The state machine of one file. See upload/session.h for the picture; session_enter is the only place where the state
  * changes. */
 #include "sluice/upload/session.h"
 
+#include "session_digest.h"
+
 #include "sluice/base/clock.h"
+#include "sluice/store/kept.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -37,9 +40,7 @@ static void session_settle(struct sl_session *session);
 /* Every end passes here: what was counted and held is given back. */
 static void session_end(struct sl_session *session, enum sl_session_state end)
 {
-    if (session->has_lane)
-        sl_hash_lane_close(&session->lane);
-    session->has_lane = false;
+    sl_session_digest_close(session);
     assert(!session->has_file && session->inflight == 0 && session->intake->files > 0);
     assert(session->look == NULL && session->terms.meta.base == NULL);
     session->intake->files--;
@@ -72,7 +73,7 @@ static void session_fail(struct sl_session *session, sl_err err)
 
 /* ---- leaving ---- */
 
-static void on_aborted(struct sl_store_object *object, sl_err err, void *ctx)
+static void on_file_gone(struct sl_store_object *object, sl_err err, void *ctx)
 {
     struct sl_session *session = ctx;
     (void)object;
@@ -85,10 +86,12 @@ static void leave_now(struct sl_session *session)
 {
     if (session->state != SL_SESSION_LEAVING)
         session_enter(session, SL_SESSION_LEAVING);
-    if (session->has_file)
-        sl_store_abort(&session->object, on_aborted, session);
-    else
+    if (!session->has_file)
         session_end(session, SL_SESSION_GONE);
+    else if (session->plan.part != NULL && session->plan.part->stays)
+        sl_store_release(&session->object, on_file_gone, session);
+    else
+        sl_store_abort(&session->object, on_file_gone, session);
 }
 
 /* ---- the way forward, one step when nothing hinders ---- */
@@ -96,38 +99,16 @@ static void leave_now(struct sl_session *session)
 /* Mail that is under way counts too: the owner may free the session as soon as it is gone. */
 static bool is_busy(const struct sl_session *session)
 {
-    return session->inflight > 0 || session->later.on_arrival != NULL || session->is_ending_lane ||
+    return session->inflight > 0 || session->later.on_arrival != NULL || session->lane_jobs > 0 ||
            session->state == SL_SESSION_CHECKING || session->state == SL_SESSION_OPENING ||
            session->state == SL_SESSION_COMMITTING;
-}
-
-/* What is computed: what the server wants of every file, and what this one's sender wants checked. */
-static sl_hash_set wanted_digests(const struct sl_session *session)
-{
-    const struct sl_digests *promised = session->plan.promised;
-    return session->intake->digests | (promised != NULL ? promised->set : 0);
-}
-
-static sl_err hold_against_promise(struct sl_session *session)
-{
-    const struct sl_digests *promised = session->plan.promised;
-    for (unsigned alg = 0; promised != NULL && alg < SL_HASH_ALGS; alg++) {
-        if (!(promised->set & (1u << alg)))
-            continue;
-        assert(session->digests.set & (1u << alg));
-        if (memcmp(promised->value[alg], session->digests.value[alg], sl_hash_bytes(alg)) != 0) {
-            session->mismatch = alg;
-            return SL_DIGEST_MISMATCH;
-        }
-    }
-    return SL_OK;
 }
 
 static void stage(struct sl_session *session)
 {
     assert(session->written == session->size);
-    assert(wanted_digests(session) == 0 || session->hashed == session->size);
-    sl_err err = hold_against_promise(session);
+    assert(sl_session_digests(session) == 0 || session->hashed == session->size);
+    sl_err err = sl_session_digest_judge(session);
     if (err != SL_OK)
         session_fail(session, err);
     change(session, err == SL_OK ? SL_SESSION_STAGED : SL_SESSION_FAILED);
@@ -163,7 +144,7 @@ static void step_over(struct sl_session *session, sl_err err, enum sl_session_st
 
 /* ---- opening ---- */
 
-static void on_begun(struct sl_store_object *object, sl_err err, void *ctx)
+static void on_opened(struct sl_store_object *object, sl_err err, void *ctx)
 {
     struct sl_session *session = ctx;
     (void)object;
@@ -174,7 +155,7 @@ static void on_begun(struct sl_store_object *object, sl_err err, void *ctx)
 static void begin(struct sl_session *session)
 {
     session_enter(session, SL_SESSION_OPENING);
-    sl_store_begin(session->intake->store, &session->object, session->plan.expected, on_begun, session);
+    sl_store_begin(session->intake->store, &session->object, session->plan.expected, on_opened, session);
 }
 
 /* What has the name, and may this file have it? `looked`: SL_OK for a file, else SL_NOT_FOUND. Conditions come first,
@@ -243,12 +224,10 @@ static void look(struct sl_session *session)
     sl_store_open(session->intake->store, session->look, &session->path, on_looked, session);
 }
 
-sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake, const struct sl_session_plan *plan,
-                       sl_session_cb on_change, void *ctx)
+static sl_err prepare(struct sl_session *session, struct sl_intake *intake, const struct sl_session_plan *plan,
+                      sl_session_cb on_change, void *ctx)
 {
-    assert(session->state == SL_SESSION_IDLE && session->path.len > 0);
-    if (plan->expected != SL_STORE_SIZE_UNKNOWN && plan->expected > intake->size_max)
-        return SL_TOO_LARGE;
+    assert(session->state == SL_SESSION_IDLE);
     if (intake->files >= intake->files_max)
         return SL_TOO_MANY_FILES;
     intake->files++;
@@ -256,15 +235,89 @@ sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake, con
     session->plan = *plan;
     session->on_change = on_change;
     session->ctx = ctx;
+    return SL_OK;
+}
+
+sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake, const struct sl_session_plan *plan,
+                       sl_session_cb on_change, void *ctx)
+{
+    assert(session->path.len > 0 || plan->part != NULL);
+    if (plan->expected != SL_STORE_SIZE_UNKNOWN && plan->expected > intake->size_max)
+        return SL_TOO_LARGE;
+    sl_err err = prepare(session, intake, plan, on_change, ctx);
+    if (err != SL_OK)
+        return err;
+    if (plan->part != NULL)
+        sl_session_go_on(session);
     bool has_conditions = plan->conditions != NULL && sl_conditions_are_set(plan->conditions);
-    if (has_conditions || plan->conflict == SL_CONFLICT_ERROR)
+    if (session->path.len > 0 && (has_conditions || plan->conflict == SL_CONFLICT_ERROR))
         look(session);
     else
         begin(session);
     return SL_OK;
 }
 
+sl_err sl_session_resume(struct sl_session *session, struct sl_intake *intake, const struct sl_session_plan *plan,
+                         const char *id, char *state_out, sl_session_cb on_change, void *ctx)
+{
+    assert(plan->part != NULL);
+    sl_err err = prepare(session, intake, plan, on_change, ctx);
+    if (err != SL_OK)
+        return err;
+    session_enter(session, SL_SESSION_OPENING);
+    sl_store_resume(intake->store, &session->object, id, state_out, on_opened, session);
+    return SL_OK;
+}
+
+/* Writes begin at a block: the bytes of the first one before the offset are written once more, with what follows. */
+void sl_session_go_on(struct sl_session *session)
+{
+    struct sl_session_part *part = session->plan.part;
+    assert(session->size == 0 && session->inflight == 0);
+    part->known = part->offset % SL_SLAB_BLOCK_BYTES;
+    session->size = session->written = part->offset - part->known;
+    part->set = 0;
+    if (part->hash.len == 0)
+        return;
+    sl_err err = sl_hash_state_check(&part->hash, &part->set, &session->hashed);
+    assert(err == SL_OK && session->hashed == part->offset);
+    (void)err;
+}
+
 /* ---- pieces ---- */
+
+static void settle_mark(struct sl_session *session)
+{
+    struct sl_session_part *part = session->plan.part;
+    if (part == NULL || !part->is_marking || part->is_mark_hashing || part->before_mark > 0)
+        return;
+    part->is_marking = false;
+    if (session->state == SL_SESSION_RECEIVING && session->err == SL_OK && !session->wants_to_leave)
+        part->on_mark(session, session->ctx);
+}
+
+static void on_mark_hashed(struct sl_hash_job *job, void *ctx)
+{
+    struct sl_session *session = ctx;
+    (void)job;
+    session->lane_jobs--;
+    session->plan.part->is_mark_hashing = false;
+    settle_mark(session);
+    session_settle(session);
+}
+
+/* Behind the piece that was fed last; pieces go on coming meanwhile. */
+static void mark(struct sl_session *session)
+{
+    struct sl_session_part *part = session->plan.part;
+    assert(!part->is_marking);
+    part->mark_at = UINT64_MAX;
+    part->marked = session->size;
+    part->before_mark = session->inflight;
+    part->is_marking = true;
+    session->epoch++;
+    sl_session_digest_mark(session, on_mark_hashed);
+}
 
 /* A piece is over when both disk and hash are done with it. */
 static void piece_part_done(struct sl_piece *piece)
@@ -275,7 +328,10 @@ static void piece_part_done(struct sl_piece *piece)
     struct sl_session *session = piece->session;
     assert(session->inflight > 0);
     session->inflight--;
+    if (piece->epoch != session->epoch)
+        session->plan.part->before_mark--;
     piece->on_done(piece, piece->ctx);
+    settle_mark(session);
     session_settle(session);
 }
 
@@ -293,31 +349,23 @@ static void on_piece_written(struct sl_store_write *write, sl_err err, void *ctx
 static void on_piece_hashed(struct sl_hash_job *job, void *ctx)
 {
     struct sl_piece *piece = ctx;
-    (void)job;
-    piece->session->hashed += piece->len;
+    if (job == &piece->job)
+        piece->session->hashed += piece->len - piece->known;
     piece_part_done(piece);
 }
 
-/* A body that is over with its first piece is hashed here and now: the hop to the pool would cost more. */
-static sl_err hash_piece(struct sl_session *session, struct sl_piece *piece, bool is_last)
+/* What is there may be above a limit that was lowered since. */
+static bool has_room(uint64_t limit, uint64_t size, size_t len)
 {
-    sl_hash_set set = wanted_digests(session);
-    if (set == 0)
-        return SL_OK;
-    if (!session->has_lane && is_last && piece->len <= sl_slab_class_bytes(SL_SLAB_SMALL)) {
-        session->hashed += piece->len;
-        sl_hash_now(set, piece->slab->base, piece->len, &session->digests);
-        return SL_OK;
-    }
-    if (!session->has_lane) {
-        sl_err err = sl_hash_lane_open(&session->lane, session->intake->hash_pool, set, session->intake->mailbox);
-        if (err != SL_OK)
-            return err;
-        session->has_lane = true;
-    }
-    piece->parts_inflight++;
-    sl_hash_lane_feed(&session->lane, &piece->job, piece->slab->base, piece->len, on_piece_hashed, piece);
-    return SL_OK;
+    return size <= limit && limit - size >= len;
+}
+
+static sl_err judge_size(const struct sl_session *session, size_t len)
+{
+    const struct sl_session_part *part = session->plan.part;
+    if (!has_room(session->intake->size_max, session->size, len))
+        return SL_TOO_LARGE;
+    return part != NULL && !has_room(part->limit, session->size, len) ? SL_LENGTH : SL_OK;
 }
 
 bool sl_session_feed(struct sl_session *session, struct sl_piece *piece, struct sl_slab *slab, size_t len,
@@ -326,16 +374,19 @@ bool sl_session_feed(struct sl_session *session, struct sl_piece *piece, struct 
     assert(piece->parts_inflight == 0 && len > 0 && slab->state == SL_SLAB_SEALED);
     if (session->state != SL_SESSION_RECEIVING || session->err != SL_OK)
         return false;
-    *piece = (struct sl_piece){.session = session, .slab = slab, .len = len, .on_done = on_done, .ctx = ctx};
-    if (session->intake->size_max - session->size < len) {
-        session_fail(session, SL_TOO_LARGE);
-        settle_later(session);
-        return false;
+    struct sl_session_part *part = session->plan.part;
+    *piece = (struct sl_piece){
+        .session = session, .slab = slab, .len = len, .epoch = session->epoch, .on_done = on_done, .ctx = ctx};
+    if (part != NULL) {
+        assert(part->known <= len);
+        piece->known = part->known;
+        part->known = 0;
     }
-    sl_err err = hash_piece(session, piece, is_last);
+    sl_err err = judge_size(session, len);
+    if (err == SL_OK)
+        err = sl_session_digest_piece(session, piece, is_last, on_piece_hashed);
     if (err != SL_OK) {
-        session_fail(session, err);
-        settle_later(session);
+        sl_session_break(session, err);
         return false;
     }
     piece->parts_inflight++;
@@ -345,7 +396,17 @@ bool sl_session_feed(struct sl_session *session, struct sl_piece *piece, struct 
         sl_store_set_bulk(&session->object, false);
     sl_store_write(&session->object, &piece->write, slab, 0, len, session->size, is_tail, on_piece_written, piece);
     session->size += len;
+    if (part != NULL && session->size >= part->mark_at && !is_last)
+        mark(session);
     return true;
+}
+
+void sl_session_break(struct sl_session *session, sl_err err)
+{
+    if (session->state != SL_SESSION_RECEIVING && session->state != SL_SESSION_FLUSHING)
+        return;
+    session_fail(session, err);
+    settle_later(session);
 }
 
 void sl_session_set_bulk(struct sl_session *session, bool is_bulk)
@@ -360,22 +421,19 @@ static void on_lane_ended(struct sl_hash_job *job, void *ctx)
 {
     struct sl_session *session = ctx;
     (void)job;
-    session->is_ending_lane = false;
-    session->digests = session->lane.digests;
+    session->lane_jobs--;
     session_settle(session);
 }
 
 void sl_session_finish(struct sl_session *session)
 {
-    if (session->state != SL_SESSION_RECEIVING)
+    if (session->state == SL_SESSION_FAILED)
         return;
+    assert(session->state == SL_SESSION_RECEIVING); /* else nothing would ever be told */
     session_enter(session, SL_SESSION_FLUSHING);
-    if (session->has_lane) {
-        session->is_ending_lane = true;
-        sl_hash_lane_finish(&session->lane, &session->lane_end, on_lane_ended, session);
-    } else if (session->size == 0 && wanted_digests(session) != 0) {
-        sl_hash_now(wanted_digests(session), "", 0, &session->digests);
-    }
+    if (session->plan.part != NULL && session->size < session->plan.part->offset)
+        session->size = session->written = session->plan.part->offset; /* nothing came: the end is where it was */
+    sl_session_digest_end(session, on_lane_ended);
     if (!is_busy(session))
         settle_later(session);
 }
@@ -425,6 +483,13 @@ void sl_session_commit(struct sl_session *session, const struct sl_meta *about)
     encode_meta(session, about);
     session->terms.conflict = session->plan.conflict;
     session->terms.conditions = session->plan.conditions;
+    if (session->plan.part != NULL) {
+        assert(!session->plan.part->is_more && session->path.len > 0);
+        session->terms.keep_id = session->plan.part->keep_id;
+        session->terms.state = session->plan.part->state;
+        session->terms.state_of = session->plan.part->state_of;
+        session->terms.state_ctx = session->ctx;
+    }
     sl_store_commit(&session->object, &session->path, session->size, &session->terms, on_committed, session);
 }
 

@@ -13,14 +13,17 @@ struct sl_intake {
     struct sl_store *store;
     struct sl_hash_pool *hash_pool;
     struct sl_mailbox *mailbox;
+    struct sl_uploads *uploads; /* NULL: none can be gone on with later, and nobody may ask for one */
     sl_hash_set digests;
     enum sl_conflict conflict;
     const char *name_template;
-    uint64_t size_max;  /* bytes a file, UINT64_MAX: none */
-    unsigned files_max; /* open at once, over all uploads of this loop: file descriptors */
+    uint64_t size_max;         /* bytes a file, UINT64_MAX: none */
+    unsigned files_max;        /* open at once, over all uploads of this loop: file descriptors */
+    uint64_t checkpoint_bytes; /* of a resumable upload: what a crash may cost its sender. 0: as is usual */
 
     /* loop thread */
     unsigned files;             /* sessions that are not idle */
+    unsigned resumables;        /* that are not idle or closed */
     unsigned bulk_pipelines;    /* that share the large slabs */
     struct sl_link pipelines;   /* all admitted ones, for the tick */
     struct sl_link idle_pieces; /* never more than there are slabs */

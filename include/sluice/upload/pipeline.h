@@ -57,11 +57,18 @@ struct sl_bytes sl_pipeline_window(const struct sl_pipeline *pipeline);
 /* The first n bytes of the window are nobody's. No data may be accepted and unsealed. */
 void sl_pipeline_skip(struct sl_pipeline *pipeline, size_t n);
 
+/* The data of the file begins with n bytes, less than a block, that the caller knows: it puts them at the start of the
+ * slab returned before sl_pipeline_begin_file. The pipeline is admitted and empty, and is not filled before either. */
+struct sl_slab *sl_pipeline_prime(struct sl_pipeline *pipeline, size_t n);
+
 /* From here on data belongs to `session` (RECEIVING); what is in the window moves to the front. */
 void sl_pipeline_begin_file(struct sl_pipeline *pipeline, struct sl_session *session);
 
 /* The first n bytes of the window are data of the session. Full buffers go their way. */
 void sl_pipeline_accept(struct sl_pipeline *pipeline, size_t n);
+
+/* How many bytes of the session's data wait to be sealed. */
+size_t sl_pipeline_unsealed(const struct sl_pipeline *pipeline);
 
 /* The session's data ends here: the rest is sealed and sl_session_finish called. */
 void sl_pipeline_end_file(struct sl_pipeline *pipeline);

@@ -7,6 +7,9 @@
  *                                        |
  *   (anything but IDLE, DONE) -> LEAVING -> GONE
  *
+ * A session of a part (struct sl_session_part) may be resumed, IDLE -> OPENING, and its owner may keep the object while
+ * it is RECEIVING or STAGED.
+ *
  * on_change runs when RECEIVING, STAGED, DONE, FAILED or GONE is reached, always in a later turn than the call that led
  * there. Every way to stop ends in session_leave -> GONE or in DONE, and both give back the same: the file, the lane,
  * the place. */
@@ -35,12 +38,47 @@ typedef void (*sl_session_cb)(struct sl_session *session, void *ctx);
 
 #define SL_UPLOAD_ID_BYTES 27 /* 26 characters of base32, 130 random bits, and NUL */
 
+/* One stretch of a file that may come in several: the session goes on where the last one ended, and may end by being
+ * kept (store/kept.h) instead of named. Such a session need not have a path. */
+struct sl_session_part {
+    /* for the owner; of a new object before it is opened, else before sl_session_go_on */
+    uint64_t offset;           /* where it begins: so many bytes are there */
+    struct sl_hash_state hash; /* of the bytes before; when STAGED with is_more or saves_hash, of all. What it digests
+                                  is what is computed; len 0: nothing */
+    uint64_t limit;            /* bytes above are SL_LENGTH; SL_STORE_SIZE_UNKNOWN: no limit */
+    bool is_more;              /* until the finish: the file does not end here, so its digests go on */
+    bool saves_hash;           /* likewise: it ends here, but it may be kept all the same */
+    bool stays;                /* left, the object stays as it was kept last */
+    sl_hash_set check_set;     /* before the first byte: algorithms of `check` */
+    struct sl_digests check;   /* until the finish: the stretch alone is to digest to this */
+    bool is_check_wrong;       /* after SL_DIGEST_MISMATCH: of this, not of the whole */
+    const char *keep_id;       /* for the commit: as in struct sl_store_terms; state_of gets the owner's ctx */
+    struct sl_bytes state;
+    struct sl_bytes (*state_of)(const struct sl_path *path, void *ctx);
+
+    /* A mark: once as many bytes have come, and all of those are written and digested, on_mark runs. */
+    uint64_t mark_at; /* UINT64_MAX: none */
+    sl_session_cb on_mark;
+    uint64_t marked; /* in on_mark: bytes that are there */
+    struct sl_hash_state marked_hash;
+
+    /* the session's */
+    sl_hash_set set;
+    size_t known; /* bytes at the front of the next piece that were digested before */
+    struct sl_hash_lane check_lane;
+    struct sl_hash_job check_end, mark_job, save_job;
+    struct sl_digests check_found;
+    bool has_check_lane, is_marking, is_mark_hashing;
+    unsigned before_mark; /* pieces in flight that were fed before the mark */
+};
+
 /* What an upload is to become. */
 struct sl_session_plan {
     uint64_t expected; /* bytes, or SL_STORE_SIZE_UNKNOWN */
     enum sl_conflict conflict;
     const struct sl_conditions *conditions; /* lent until the session is over; NULL: none */
     const struct sl_digests *promised;      /* what the sender says the bytes digest to; likewise */
+    struct sl_session_part *part;           /* likewise; NULL: the file comes in one piece, and is named */
 };
 
 struct sl_session {
@@ -69,8 +107,10 @@ struct sl_session {
     struct sl_hash_lane lane;
     struct sl_hash_job lane_end;
     struct sl_mail later;
-    bool has_lane, has_file, is_ending_lane, wants_to_leave;
+    bool has_lane, has_file, wants_to_leave;
+    uint8_t epoch;            /* marks so far */
     unsigned inflight;        /* pieces being written or hashed */
+    unsigned lane_jobs;       /* in flight that are no pieces */
     uint64_t written, hashed; /* bytes, for the sum at the end */
 };
 
@@ -89,12 +129,25 @@ SL_MUST_CHECK sl_err sl_session_name(struct sl_session *session, struct sl_intak
 SL_MUST_CHECK sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake,
                                      const struct sl_session_plan *plan, sl_session_cb on_change, void *ctx);
 
+/* Begins with what is kept under `id` (lent until the session is over). plan: with a part. state_out: as in
+ * sl_store_resume; session->object then tells the rest. Then RECEIVING or FAILED; nothing is fed before
+ * sl_session_go_on. SL_TOO_MANY_FILES: nothing was begun. */
+SL_MUST_CHECK sl_err sl_session_resume(struct sl_session *session, struct sl_intake *intake,
+                                       const struct sl_session_plan *plan, const char *id, char *state_out,
+                                       sl_session_cb on_change, void *ctx);
+
+/* From RECEIVING of a resumed one: plan.part and the path are filled in now. */
+void sl_session_go_on(struct sl_session *session);
+
+/* The owner met something that ends the session: FAILED in a later turn. RECEIVING and FLUSHING; else ignored. */
+void sl_session_break(struct sl_session *session, sl_err err);
+
 /* The last byte was given: flush, and hold the digests against what was promised (SL_DIGEST_MISMATCH). Then STAGED or
- * FAILED. State: RECEIVING, or FAILED (ignored). */
+ * FAILED. State: RECEIVING, or FAILED, which was told already (ignored). */
 void sl_session_finish(struct sl_session *session);
 
-/* Gives the file its name, and what is to be known about it. about: lent for the call; its digests and time are filled
- * in here. State: STAGED. Then DONE or FAILED. */
+/* Gives the file its name, and what is to be known about it; not with part->is_more. about: lent for the call; its
+ * digests and time are filled in here. State: STAGED. Then DONE or FAILED. */
 void sl_session_commit(struct sl_session *session, const struct sl_meta *about);
 
 /* Drops everything as soon as nothing is in flight. Then GONE; no other on_change comes before. An idle session, and
@@ -111,10 +164,11 @@ struct sl_piece;
 typedef void (*sl_piece_cb)(struct sl_piece *piece, void *ctx);
 struct sl_piece {
     struct sl_store_write write;
-    struct sl_hash_job job;
+    struct sl_hash_job job, check_job;
     struct sl_session *session;
     struct sl_slab *slab;
-    size_t len;
+    size_t len, known;       /* known: bytes at its front that were digested before */
+    uint8_t epoch;           /* marks made before it */
     unsigned parts_inflight; /* 0: idle */
     struct sl_link link;     /* in intake->idle_pieces */
     sl_piece_cb on_done;

@@ -198,6 +198,25 @@ static void write_that_fails_late_is_told_at_once_and_first_reason_stays(void **
     assert_int_equal(session.err, SL_NO_SPACE);
 }
 
+static void break_ends_a_body_and_nothing_else(void **state)
+{
+    stage(5000);
+    unsigned before = changes;
+    sl_session_break(&session, SL_IO);
+    upload_settle(&u);
+    assert_int_equal(changes, before);
+    upload_commit(&session);
+    until(SL_SESSION_DONE);
+    assert_int_equal(session.err, SL_OK);
+
+    changes = 0;
+    upload_name(&session, "g");
+    open_for(SL_CONFLICT_ERROR);
+    sl_session_break(&session, SL_INCOMPLETE);
+    assert_int_equal(session.state, SL_SESSION_RECEIVING); /* in a later turn */
+    leave_failed(SL_INCOMPLETE);
+}
+
 static void feed_after_a_failure_takes_nothing(void **state)
 {
     reach_failed();
@@ -351,6 +370,7 @@ int main(void)
         CASE(open_that_fails_is_told),
         CASE(space_that_is_not_there_is_told_before_the_body),
         CASE(write_that_fails_late_is_told_at_once_and_first_reason_stays),
+        CASE(break_ends_a_body_and_nothing_else),
         CASE(feed_after_a_failure_takes_nothing),
         cmocka_unit_test(commit_that_fails_is_told_and_the_name_is_absent),
         CASE(size_limit_is_told_before_the_body_or_where_it_is_passed),
