@@ -6,22 +6,22 @@
 #define METHODS       "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 #define MAX_AGE       "86400" /* seconds; browsers cap it at two hours or a day */
 #define TUS_FIELDS    "Tus-Resumable, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Defer-Length, Upload-Concat"
-#define DRAFT_FIELDS  "Upload-Complete, Upload-Draft-Interop-Version"
+#define DRAFT_FIELDS  "Upload-Complete, Upload-Incomplete, Upload-Draft-Interop-Version"
 #define DIGEST_FIELDS "Repr-Digest, Content-Digest, Want-Repr-Digest"
 
 /* What a page may read beyond the few names that every page may. */
 static const char exposed[] =
-    "Allow, Location, ETag, X-Request-Id, Content-Disposition, Content-Range, Accept-Ranges, "
+    "Allow, Location, Content-Location, ETag, X-Request-Id, Content-Disposition, Content-Range, Accept-Ranges, "
     "Retry-After, " DIGEST_FIELDS ", " TUS_FIELDS ", Upload-Expires, Tus-Version, Tus-Max-Size, Tus-Extension, "
-    "Tus-Checksum-Algorithm, " DRAFT_FIELDS ", Upload-Limit";
+    "Tus-Checksum-Algorithm, " DRAFT_FIELDS ", Upload-Limit, Accept-Patch";
 
 /* What a page may send: all that is understood here, and what clients add by themselves. */
 static const char allowed[] =
     "Accept, Authorization, Cache-Control, Content-Disposition, Content-Type, Content-Range, Range, If-Match, "
     "If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range, Prefer, X-Requested-With, "
     "X-HTTP-Method-Override, X-Request-Id, " DIGEST_FIELDS ", Want-Content-Digest, Content-MD5, X-File-Hash, "
-    "X-File-Hash-Function, X-Amz-Checksum-Sha256, X-Amz-Checksum-Sha1, X-Amz-Checksum-Crc32c, " TUS_FIELDS
-    ", Upload-Checksum, " DRAFT_FIELDS;
+    "X-File-Hash-Function, X-Amz-Checksum-Sha256, X-Amz-Checksum-Sha1, X-Amz-Checksum-Crc32c, "
+    "X-Amz-Checksum-Crc32, " TUS_FIELDS ", Upload-Checksum, " DRAFT_FIELDS;
 
 static bool is_every_one(struct sl_bytes origins)
 {

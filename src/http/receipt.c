@@ -16,7 +16,7 @@ static json_t *base64_json(const uint8_t *value, enum sl_hash_alg alg)
 
 /* ---- refused ---- */
 
-static void put_mismatch(json_t *json, const struct sl_session *session, const struct sl_digests *promised)
+void sl_json_put_mismatch(json_t *json, const struct sl_session *session, const struct sl_digests *promised)
 {
     enum sl_hash_alg alg = session->mismatch;
     assert(promised != NULL && (promised->set & (1u << alg)) != 0 && (session->digests.set & (1u << alg)) != 0);
@@ -30,7 +30,7 @@ void sl_reply_problem_upload(struct sl_request *request, const struct sl_session
 {
     json_t *json = sl_problem_begin(request, session->err, NULL), *urls = json_array();
     if (session->err == SL_DIGEST_MISMATCH)
-        put_mismatch(json, session, promised);
+        sl_json_put_mismatch(json, session, promised);
     for (size_t i = 0; i < count; i++)
         if (stored[i].session->state == SL_SESSION_DONE)
             json_array_append_new(urls, sl_json_text(sl_reply_url(request, &stored[i].session->path)));

@@ -1,6 +1,7 @@
 #include "sluice/http/reply.h"
 
 #include "reply_json.h"
+#include "sluice/decode/tus.h"
 #include "sluice/http/http.h"
 
 #include <assert.h>
@@ -24,9 +25,12 @@ static const char *reason_of(int status)
     case 412: return "Precondition Failed";
     case 413: return "Content Too Large";
     case 414: return "URI Too Long";
+    case 415: return "Unsupported Media Type";
     case 416: return "Range Not Satisfiable";
     case 417: return "Expectation Failed";
+    case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
+    case 460: return "Checksum Mismatch";
     case 499: return "Client Closed Request";
     case 501: return "Not Implemented";
     case 503: return "Service Unavailable";
@@ -60,6 +64,8 @@ void sl_reply_begin(struct sl_request *request, int status, size_t length, h2o_g
     h2o->res.reason = reason_of(status);
     h2o->res.content_length = length;
     sl_reply_header(request, "x-request-id", request->id);
+    if (request->is_tus)
+        sl_reply_header(request, "tus-resumable", SL_BYTES(SL_TUS_PROTOCOL));
     h2o_start_response(h2o, generator);
 }
 
@@ -171,7 +177,12 @@ json_t *sl_problem_begin(struct sl_request *request, sl_err err, const char *det
 
 void sl_problem_send(struct sl_request *request, sl_err err, json_t *json)
 {
-    int status = sl_err_row(err)->status;
+    sl_problem_send_as(request, err, sl_err_row(err)->status, json);
+}
+
+void sl_problem_send_as(struct sl_request *request, sl_err err, int status, json_t *json)
+{
+    json_object_set_new(json, "status", json_integer(status));
     request->err = err;
     sl_err_count(err);
     if (status == 503)

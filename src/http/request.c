@@ -75,6 +75,15 @@ bool sl_request_is_method(const struct sl_request *request, const char *method)
     return h2o_memis(request->h2o.method.base, request->h2o.method.len, method, strlen(method));
 }
 
+bool sl_request_has_type(const struct sl_request *request, const char *type)
+{
+    struct sl_bytes sent = sl_request_header(request, "content-type");
+    const char *semicolon = sent.len > 0 ? memchr(sent.base, ';', sent.len) : NULL;
+    if (semicolon != NULL)
+        sent.len = (size_t)(semicolon - sent.base);
+    return sl_bytes_equal_nocase(sl_bytes_trim(sent), sl_bytes_of(type));
+}
+
 /* ---- the body ---- */
 
 void sl_body_attach(struct sl_request *request, struct sl_sink *sink)
@@ -110,9 +119,46 @@ void sl_body_discard(struct sl_request *request)
 
 void sl_request_interim(struct sl_request *request, int status, const struct sl_interim_field *fields, size_t count)
 {
-    assert(status >= 100 && status < 200 && status != 101);
+    assert(status == 100 || status == 104);
     if (!request->is_response_started && request->h2o.version > 0x100)
         request->body_ops->interim(request, status, fields, count);
+}
+
+void sl_request_want_trailers(struct sl_request *request)
+{
+    assert(request->trailers.base == NULL);
+    sl_text_init(&request->trailers, h2o_mem_alloc_pool(&request->h2o.pool, SL_TRAILERS_BYTES_MAX),
+                 SL_TRAILERS_BYTES_MAX);
+}
+
+void sl_request_add_trailer(struct sl_request *request, struct sl_bytes name, struct sl_bytes value)
+{
+    if (request->trailers.base == NULL)
+        return;
+    sl_text_put(&request->trailers, name);
+    sl_text_put(&request->trailers, SL_BYTES(": "));
+    sl_text_put(&request->trailers, value);
+    sl_text_put(&request->trailers, SL_BYTES("\r\n"));
+}
+
+sl_err sl_request_trailer(const struct sl_request *request, const char *name, struct sl_bytes *value_out)
+{
+    struct sl_bytes rest = {request->trailers.base, request->trailers.len};
+    *value_out = (struct sl_bytes){0};
+    if (request->trailers.full)
+        return SL_HEAD_TOO_LARGE;
+    while (rest.len > 0) {
+        const char *end = memmem(rest.base, rest.len, "\r\n", 2), *colon = memchr(rest.base, ':', rest.len);
+        assert(end != NULL && colon != NULL && colon < end);
+        struct sl_bytes line_name = {rest.base, (size_t)(colon - rest.base)};
+        if (sl_bytes_equal_nocase(line_name, sl_bytes_of(name))) {
+            if (value_out->base != NULL)
+                return SL_BAD_FIELD;
+            *value_out = sl_bytes_trim((struct sl_bytes){colon + 1, (size_t)(end - colon - 1)});
+        }
+        rest = (struct sl_bytes){end + 2, rest.len - (size_t)(end + 2 - rest.base)};
+    }
+    return SL_OK;
 }
 
 void sl_request_abort(struct sl_request *request, sl_err why)
@@ -121,6 +167,16 @@ void sl_request_abort(struct sl_request *request, sl_err why)
     sl_body_discard(request);
     if (sink != NULL && !request->is_response_started)
         sink->ops->abort(sink, why);
+}
+
+bool sl_request_is_cut_by(struct sl_request *request, sl_err err)
+{
+    bool is_broken = err == SL_INCOMPLETE || err == SL_BODY_TIMEOUT || err == SL_TOO_SLOW;
+    if (!is_broken || request->sink == NULL || !request->sink->ops->keeps)
+        return false;
+    request->err = err;
+    sl_err_count(err);
+    return true;
 }
 
 void sl_request_cut(struct sl_request *request)
@@ -175,6 +231,7 @@ void sl_request_begin(struct sl_request *request, struct sl_http *http, const ch
     request->body_received = 0;
     request->err = SL_OK;
     request->on_sent = NULL;
+    request->trailers = (struct sl_text){0};
     request->is_response_started = false;
     request->resume_entry = (h2o_timeout_entry_t){0};
     h2o_iovec_t target = request->h2o.input.path;
@@ -186,9 +243,22 @@ void sl_request_begin(struct sl_request *request, struct sl_http *http, const ch
     request->has_own_id = is_request_id(id);
     request->id = request->has_own_id ? id : make_request_id(request);
     request->is_head = sl_request_is_method(request, "HEAD");
+    request->is_tus = sl_request_has_header(request, "tus-resumable");
 }
 
-void sl_request_log(const struct sl_request *request, uint64_t now_ns)
+/* What it was taken for comes first: "DELETE(POST)". */
+static struct sl_bytes method_to_log(struct sl_request *request)
+{
+    h2o_req_t *h2o = &request->h2o;
+    h2o_iovec_t sent = h2o->input.method, method = h2o->method;
+    if (method.base == NULL || h2o_memis(method.base, method.len, sent.base, sent.len))
+        return (struct sl_bytes){sent.base, sent.len};
+    h2o_iovec_t both =
+        h2o_concat(&h2o->pool, method, h2o_iovec_init(H2O_STRLIT("(")), sent, h2o_iovec_init(H2O_STRLIT(")")));
+    return (struct sl_bytes){both.base, both.len};
+}
+
+void sl_request_log(struct sl_request *request, uint64_t now_ns)
 {
     const h2o_req_t *h2o = &request->h2o;
     char protocol[] = "HTTP/1.1";
@@ -196,7 +266,7 @@ void sl_request_log(const struct sl_request *request, uint64_t now_ns)
     protocol[7] = (char)('0' + (h2o->version & 0xff));
     struct sl_log_access line = {
         .remote = request->peer,
-        .method = {h2o->input.method.base, h2o->input.method.len},
+        .method = method_to_log(request),
         .target = {h2o->input.path.base, h2o->input.path.len},
         .protocol = sl_bytes_of(protocol),
         .status = request->is_response_started ? h2o->res.status : 499,

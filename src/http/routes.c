@@ -5,13 +5,32 @@
  *   DELETE BASE/PATH              remove it               GET, HEAD /           the page
  *   GET, HEAD /errors             the table of errors     GET, HEAD /done       the page after a form
  *   GET, HEAD /healthz            alive                   GET, HEAD /metrics    counters
- *   OPTIONS                       what is allowed */
+ *   HEAD, PATCH, DELETE /uploads/ID   an upload that may be gone on with; GET: the file, once it is complete
+ *   OPTIONS                       what is allowed
+ *
+ * Resumable uploads are told apart from others, and tus from the IETF draft, by headers alone. */
 #include "routes.h"
 
 #include "cors.h"
+#include "handler/draft.h"
 #include "handler/handler.h"
+#include "handler/tus.h"
 
-enum place { PLACE_HOME, PLACE_BASE, PLACE_FILE, PLACE_DONE, PLACE_ERRORS, PLACE_HEALTH, PLACE_METRICS, PLACE_OTHER };
+#include "sluice/decode/resumable.h"
+
+#include <assert.h>
+
+enum place {
+    PLACE_HOME,
+    PLACE_BASE,
+    PLACE_FILE,
+    PLACE_UPLOAD,
+    PLACE_DONE,
+    PLACE_ERRORS,
+    PLACE_HEALTH,
+    PLACE_METRICS,
+    PLACE_OTHER
+};
 
 struct page {
     const char *path;
@@ -41,14 +60,19 @@ static bool is_reserved(const struct sl_path *path)
     return false;
 }
 
-/* *rest_out: the raw path below the base, or below "/" for PLACE_OTHER. */
+/* *rest_out: the raw path below the base or below /uploads/, or below "/" for PLACE_OTHER. */
 static enum place find_place(const struct sl_request *request, struct sl_bytes *rest_out)
 {
-    struct sl_bytes path = request->path, base = sl_bytes_of(request->http->options.base_path);
+    struct sl_bytes path = request->path, base = sl_bytes_of(request->http->options.base_path),
+                    uploads = SL_BYTES(SL_UPLOADS_PATH);
     *rest_out = (struct sl_bytes){0};
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
         if (sl_bytes_equal(path, sl_bytes_of(pages[i].path)))
             return pages[i].place;
+    if (begins_with(path, uploads) && path.len > uploads.len) {
+        *rest_out = (struct sl_bytes){path.base + uploads.len, path.len - uploads.len};
+        return PLACE_UPLOAD;
+    }
     if (begins_with(path, base)) {
         *rest_out = (struct sl_bytes){path.base + base.len, path.len - base.len};
         return rest_out->len == 0 ? PLACE_BASE : PLACE_FILE;
@@ -64,6 +88,7 @@ static const char *allowed_at(enum place place)
     case PLACE_HOME: return "GET, HEAD, POST, OPTIONS";
     case PLACE_BASE: return "GET, HEAD, POST, OPTIONS";
     case PLACE_FILE: return "GET, HEAD, PUT, DELETE, OPTIONS";
+    case PLACE_UPLOAD: return "GET, HEAD, PATCH, DELETE, OPTIONS";
     case PLACE_DONE:
     case PLACE_ERRORS:
     case PLACE_HEALTH:
@@ -79,9 +104,19 @@ static void refuse_method(struct sl_request *request, const char *allowed)
     sl_reply_problem(request, SL_METHOD, NULL);
 }
 
+static bool takes_uploads(enum place place)
+{
+    return place == PLACE_HOME || place == PLACE_BASE || place == PLACE_FILE || place == PLACE_UPLOAD ||
+           place == PLACE_OTHER;
+}
+
 static void reply_options(struct sl_request *request, enum place place)
 {
     sl_reply_header(request, "allow", sl_bytes_of(allowed_at(place)));
+    if (takes_uploads(place)) {
+        sl_tus_put_abilities(request);
+        sl_draft_put_limits(request);
+    }
     sl_reply_empty(request, 204);
 }
 
@@ -105,9 +140,67 @@ static void put_file(struct sl_request *request, enum place place, struct sl_byt
         sl_reply_problem(request, err, NULL);
     else if (place == PLACE_OTHER && is_reserved(&path))
         refuse_method(request, "OPTIONS");
+    else if (sl_draft_is_creation(request))
+        sl_handle_draft_put(request, &path);
     else
         sl_handle_put(request, &path);
 }
+
+static void post(struct sl_request *request)
+{
+    if (request->is_tus)
+        sl_handle_tus_create(request);
+    else if (sl_draft_is_creation(request))
+        sl_handle_draft_post(request);
+    else if (sl_tus_is_asked(request))
+        sl_handle_tus_create(request);
+    else
+        sl_handle_post(request);
+}
+
+/* ---- an upload ---- */
+
+static bool is_tus(const struct sl_request *request, enum sl_resumption_purpose purpose)
+{
+    if (request->is_tus)
+        return true;
+    return purpose == SL_RESUMPTION_APPEND && sl_tus_has_type(request) &&
+           !sl_request_has_header(request, "upload-draft-interop-version");
+}
+
+/* Who says nothing of a dialect is answered in the draft's, which is to become HTTP's own. */
+static void handle_upload(struct sl_request *request, struct sl_bytes id, enum sl_resumption_purpose purpose)
+{
+    if (is_tus(request, purpose))
+        sl_handle_tus_upload(request, id, purpose);
+    else
+        sl_handle_draft_upload(request, id, purpose);
+}
+
+static void route_upload(struct sl_request *request, struct sl_bytes id)
+{
+    if (sl_request_is_method(request, "HEAD"))
+        handle_upload(request, id, SL_RESUMPTION_LOOK);
+    else if (sl_request_is_method(request, "PATCH"))
+        handle_upload(request, id, SL_RESUMPTION_APPEND);
+    else if (sl_request_is_method(request, "DELETE"))
+        handle_upload(request, id, SL_RESUMPTION_DROP);
+    else if (sl_request_is_method(request, "GET"))
+        sl_handle_draft_upload(request, id, SL_RESUMPTION_LOOK); /* tus knows no GET */
+    else
+        refuse_method(request, allowed_at(PLACE_UPLOAD));
+}
+
+/* For clients of tus that have no PATCH or DELETE: this says what the request is. Anywhere else it is of no effect: it
+ * would lead past those who let only some methods through. */
+static void override_method(struct sl_request *request, enum place place)
+{
+    struct sl_bytes method = sl_request_header(request, "x-http-method-override");
+    if (method.len > 0 && place == PLACE_UPLOAD && request->is_tus)
+        request->h2o.method = h2o_iovec_init(method.base, method.len);
+}
+
+/* ---- all of them ---- */
 
 static void route_get(struct sl_request *request, enum place place, struct sl_bytes rest)
 {
@@ -120,7 +213,9 @@ static void route_get(struct sl_request *request, enum place place, struct sl_by
     case PLACE_FILE: handle_file(request, rest, sl_handle_get); return;
     case PLACE_BASE: sl_handle_list(request); return;
     case PLACE_OTHER: sl_reply_problem(request, SL_NOT_FOUND, NULL); return;
+    case PLACE_UPLOAD: break;
     }
+    assert(!"an upload has routes of its own");
 }
 
 static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
@@ -130,16 +225,19 @@ static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
     enum place place = find_place(request, &rest);
     (void)self;
     sl_cors_put_headers(request);
-    if (sl_request_is_method(request, "GET") || request->is_head)
+    override_method(request, place);
+    if (sl_request_is_method(request, "OPTIONS"))
+        reply_options(request, place);
+    else if (place == PLACE_UPLOAD)
+        route_upload(request, rest);
+    else if (sl_request_is_method(request, "GET") || sl_request_is_method(request, "HEAD"))
         route_get(request, place, rest);
     else if (sl_request_is_method(request, "PUT") && (place == PLACE_FILE || place == PLACE_OTHER))
         put_file(request, place, rest);
     else if (sl_request_is_method(request, "POST") && (place == PLACE_HOME || place == PLACE_BASE))
-        sl_handle_post(request);
+        post(request);
     else if (sl_request_is_method(request, "DELETE") && place == PLACE_FILE)
         handle_file(request, rest, sl_handle_delete);
-    else if (sl_request_is_method(request, "OPTIONS"))
-        reply_options(request, place);
     else
         refuse_method(request, allowed_at(place));
     return 0;

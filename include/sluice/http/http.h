@@ -13,6 +13,9 @@ struct sl_http_options {
     const char *cors_origins; /* origins, or "*", parted by spaces; "": none */
     uint64_t head_timeout_ms, body_timeout_ms;
     uint64_t min_rate_bytes_s; /* 0: off */
+    uint64_t max_append_bytes; /* of one request that goes on with an upload; 0: no limit */
+    bool is_interim_on;        /* 104 to clients that understand it */
+    bool is_interim_proxied;   /* also where a proxy stands between */
 };
 
 struct sl_http {

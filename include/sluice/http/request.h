@@ -36,6 +36,9 @@ struct sl_sink_ops {
     /* A commit of less than the reservation leaves the rest of it room, untouched and at its place, for as long as the
      * sink is attached: more bytes of the body may lie there already. */
     bool is_steady;
+    /* What came of a body that breaks off is kept, and the client can go on behind it: then it is not told that its
+     * request failed, but cut, as the network does it. It asks again; of a 4xx it would not. */
+    bool keeps;
 };
 
 struct sl_sink {
@@ -71,9 +74,11 @@ struct sl_request {
     void (*on_sent)(
         void *ctx); /* for the handler that set it: the last byte of the answer is out; NULL: nobody asks */
     void *on_sent_ctx;
-    sl_err err; /* the problem it was answered with, for the log */
+    struct sl_text trailers; /* "name: value" lines, if they are wanted */
+    sl_err err;              /* the problem it was answered with, for the log */
     bool is_body_complete, is_response_started;
     bool is_head; /* HEAD: no body in the answer */
+    bool is_tus;  /* each answer tells the version of tus */
 };
 
 static inline struct sl_request *sl_request_of(h2o_req_t *h2o)
@@ -96,6 +101,9 @@ bool sl_request_has_header(const struct sl_request *request, const char *name);
 
 bool sl_request_is_method(const struct sl_request *request, const char *method);
 
+/* Is Content-Type this one, with whatever parameters? */
+bool sl_request_has_type(const struct sl_request *request, const char *type);
+
 /* Attaches the sink: from now on it is told when the request goes. Once a request. sink: lent until its response
  * begins, abort, or sl_body_discard. */
 void sl_body_attach(struct sl_request *request, struct sl_sink *sink);
@@ -115,9 +123,18 @@ void sl_body_discard(struct sl_request *request);
  * when it returns, or soon. */
 void sl_request_cut(struct sl_request *request);
 
-/* Sends an interim response (RFC 9110 section 15.2: 103, 104, but not 101), before the final one and in the order of
+/* Sends an interim response (RFC 9110 section 15.2), 100 or 104, before the final one and in the order of
  * the calls; once an answer has begun, and to HTTP/1.0, it is left out. fields: lent for the call. */
 void sl_request_interim(struct sl_request *request, int status, const struct sl_interim_field *fields, size_t count);
+
+/* Keeps the trailers of the body. By the handler, before it returns. */
+#define SL_TRAILERS_BYTES_MAX 2048
+void sl_request_want_trailers(struct sl_request *request);
+
+/* The value of a trailer by its name, once the body is over; base NULL: it did not come. In the request's pool.
+ * SL_HEAD_TOO_LARGE: there were more than are kept. SL_BAD_FIELD: it came twice. */
+SL_MUST_CHECK sl_err sl_request_trailer(const struct sl_request *request, const char *name,
+                                        struct sl_bytes *value_out);
 
 /* ---- for the protocols ---- */
 
@@ -127,10 +144,16 @@ void sl_request_begin(struct sl_request *request, struct sl_http *http, const ch
 /* Tells the sink, if one still waits, that the request is gone. */
 void sl_request_abort(struct sl_request *request, sl_err why);
 
+/* Its body broke off by `err`, or came too slowly: is it to be cut, without an answer? Then this counts it. */
+bool sl_request_is_cut_by(struct sl_request *request, sl_err err);
+
 /* Tells the handler, if it asked, that the answer is out. */
 void sl_request_sent(struct sl_request *request);
 
+/* A trailer came; dropped if nobody wants any. Both are copied. */
+void sl_request_add_trailer(struct sl_request *request, struct sl_bytes name, struct sl_bytes value);
+
 /* One line for the access log. Before h2o_dispose_request. */
-void sl_request_log(const struct sl_request *request, uint64_t now_ns);
+void sl_request_log(struct sl_request *request, uint64_t now_ns);
 
 #endif

@@ -188,7 +188,7 @@ void sl_h1_send_interim(struct sl_request *request, int status, const struct sl_
     struct sl_text text;
     sl_text_init(&text, h2o_mem_alloc_pool(&request->h2o.pool, room), room);
     sl_text_put(&text, (struct sl_bytes){conn->interim.base, conn->interim.len});
-    sl_text_printf(&text, "HTTP/1.1 %d %s\r\n", status, status == 100 ? "Continue" : "Interim");
+    sl_text_printf(&text, "HTTP/1.1 %d %s\r\n", status, status == 100 ? "Continue" : "Upload Resumption Supported");
     for (size_t i = 0; i < count; i++) {
         sl_text_put(&text, fields[i].name);
         sl_text_put(&text, SL_BYTES(": "));

@@ -161,6 +161,8 @@ static void start(struct sl_request *request)
         body_is_over(conn);
         return;
     }
+    if (request->trailers.base != NULL)
+        conn->chunked.trailers = &request->trailers;
     if (conn->expects_continue && conn->spare_len == 0)
         sl_h1_send_interim(request, 100, NULL, 0);
     conn->expects_continue = false;

@@ -284,7 +284,7 @@ void sl_h1_after_answer(struct sl_h1 *conn)
 
 void sl_h1_fail(struct sl_h1 *conn, sl_err err)
 {
-    if (conn->request.is_response_started) {
+    if (conn->request.is_response_started || sl_request_is_cut_by(&conn->request, err)) {
         sl_h1_close(conn, err);
         return;
     }

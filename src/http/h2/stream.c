@@ -125,12 +125,15 @@ int sl_h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, const 
         sl_h2_give_up(user, NGHTTP2_ENHANCE_YOUR_CALM, SL_FLOOD);
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
-    bool is_trailer = frame->headers.cat != NGHTTP2_HCAT_REQUEST; /* nobody asks for one yet */
+    bool is_trailer = frame->headers.cat != NGHTTP2_HCAT_REQUEST;
+    struct sl_bytes field = {(const char *)name, name_len}, text = {(const char *)value, value_len};
     if (stream->head_bytes > SL_H2_HEAD_BYTES_MAX || stream->head_count > SL_H2_HEADERS_MAX)
         stream->err = SL_HEAD_TOO_LARGE; /* decoded all the same, or the next head could not be, but not kept */
-    else if (!is_trailer && !take_head_room(stream, bytes))
+    else if (is_trailer)
+        sl_request_add_trailer(&stream->request, field, text);
+    else if (!take_head_room(stream, bytes))
         stream->err = SL_BUSY;
-    else if (!is_trailer)
+    else
         take_field(stream, keep(stream, name, name_len), keep(stream, value, value_len));
     return 0;
 }
@@ -215,13 +218,16 @@ int sl_h2_on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, vo
 void sl_h2_stream_fail(struct sl_h2_stream *stream, sl_err err)
 {
     sl_h2_stream_set_timer(stream, NULL, NULL);
-    if (stream->request.is_response_started) {
+    bool is_cut = sl_request_is_cut_by(&stream->request, err);
+    if (is_cut || stream->request.is_response_started) {
         (void)nghttp2_submit_rst_stream(stream->conn->session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_CANCEL);
         sl_h2_flush_later(stream->conn);
-        return;
     }
+    if (stream->request.is_response_started)
+        return;
     sl_request_abort(&stream->request, err);
-    sl_reply_problem(&stream->request, err, NULL);
+    if (!is_cut)
+        sl_reply_problem(&stream->request, err, NULL);
 }
 
 void sl_h2_stream_reset(struct sl_h2_stream *stream, uint32_t code)

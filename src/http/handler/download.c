@@ -12,6 +12,7 @@
 #include "handler.h"
 #include "representation.h"
 #include "sluice/base/clock.h"
+#include "sluice/store/kept.h"
 #include "turn.h"
 
 #include <assert.h>
@@ -28,7 +29,8 @@ struct download {
     struct sl_http *http;
     struct sl_store_reader reader;
     struct sl_path path;
-    int status; /* 200, or 206 */
+    char id[SL_UPLOAD_ID_BYTES]; /* of a finished upload that is fetched by it */
+    int status;                  /* 200, or 206 */
     struct sl_range ranges[SL_RANGES_MAX];
     size_t count; /* of ranges; the whole file is one range */
     char boundary[SL_BYTERANGES_BOUNDARY_BYTES];
@@ -348,18 +350,32 @@ static void on_abort(struct sl_sink *sink, sl_err why)
 
 static const struct sl_sink_ops sink_ops = {.abort = on_abort};
 
-void sl_handle_get(struct sl_request *request, const struct sl_path *path)
+static struct download *begin(struct sl_request *request)
 {
     struct download *download = calloc(1, sizeof *download);
     if (download == NULL)
         abort();
     download->request = request;
     download->http = request->http;
-    download->path = *path;
     download->sink.ops = &sink_ops;
     download->front = &download->turns[0];
     download->back = &download->turns[1];
     download->is_busy = true;
     sl_body_attach(request, &download->sink);
+    return download;
+}
+
+void sl_handle_get(struct sl_request *request, const struct sl_path *path)
+{
+    struct download *download = begin(request);
+    download->path = *path;
     sl_store_open(request->http->intake->store, &download->reader, &download->path, on_open, download);
+}
+
+void sl_handle_get_kept(struct sl_request *request, const char *id, const struct sl_path *path)
+{
+    struct download *download = begin(request);
+    download->path = *path;
+    memcpy(download->id, id, sizeof download->id);
+    sl_store_open_kept(request->http->intake->store, &download->reader, download->id, on_open, download);
 }

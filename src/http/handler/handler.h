@@ -15,8 +15,14 @@ void sl_handle_form(struct sl_request *request);
 /* GET, HEAD of a file. */
 void sl_handle_get(struct sl_request *request, const struct sl_path *path);
 
+/* The same of what the finished upload `id` has become, by its id; `path` was its name. Both: lent for the call. */
+void sl_handle_get_kept(struct sl_request *request, const char *id, const struct sl_path *path);
+
 /* DELETE of a file. */
 void sl_handle_delete(struct sl_request *request, const struct sl_path *path);
+
+/* GET of an upload by a request that speaks no dialect: the file, once it is complete. id: any bytes, lent for the
+ * call. */
 
 /* GET, HEAD of the base path: the names, a page at a time. */
 void sl_handle_list(struct sl_request *request);

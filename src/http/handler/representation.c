@@ -120,7 +120,7 @@ sl_hash_set sl_wanted_digests(const struct sl_digest_wish *wish, const struct sl
     return chosen & digests->set;
 }
 
-static void add_digests(struct sl_request *request, const struct sl_digests *digests)
+void sl_reply_repr_digest(struct sl_request *request, const struct sl_digests *digests)
 {
     char room[SL_HASH_ALGS * (16 + SL_BASE64_LEN(SL_HASH_BYTES_MAX))], encoded[SL_BASE64_LEN(SL_HASH_BYTES_MAX)];
     struct sl_digest_wish wish = sl_digest_wish_of(request);
@@ -172,7 +172,7 @@ void sl_representation_headers(struct sl_request *request, const struct sl_store
     if (status == 304)
         return;
     sl_reply_header(request, "accept-ranges", SL_BYTES("bytes"));
-    add_digests(request, &reader->meta.digests);
+    sl_reply_repr_digest(request, &reader->meta.digests);
     if (content_type.len == 0)
         content_type = sl_representation_type(request, reader, path);
     sl_reply_header(request, "content-type", content_type);

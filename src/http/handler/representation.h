@@ -32,4 +32,7 @@ struct sl_digest_wish sl_digest_wish_of(struct sl_request *request);
  * whatever it does not refuse (0). */
 sl_hash_set sl_wanted_digests(const struct sl_digest_wish *wish, const struct sl_digests *digests);
 
+/* Adds Repr-Digest with those, if there are any. */
+void sl_reply_repr_digest(struct sl_request *request, const struct sl_digests *digests);
+
 #endif

@@ -1,6 +1,7 @@
 #include "rules.h"
 
 #include "representation.h"
+#include "sluice/decode/disposition.h"
 #include "sluice/http/http.h"
 
 #include <stdlib.h>
@@ -57,6 +58,44 @@ struct sl_conditions *sl_rule_of_conditions(struct sl_request *request)
                                    .if_modified_since = keep(&room, sent.if_modified_since),
                                    .if_unmodified_since = keep(&room, sent.if_unmodified_since)};
     return kept;
+}
+
+bool sl_rule_is_form(const struct sl_request *request)
+{
+    return sl_request_has_type(request, "multipart/form-data");
+}
+
+static struct sl_bytes keep_text(struct sl_request *request, const char *text)
+{
+    h2o_iovec_t copy = h2o_strdup(&request->h2o.pool, text, SIZE_MAX);
+    return (struct sl_bytes){copy.base, copy.len};
+}
+
+sl_err sl_rule_of_disposition(struct sl_request *request, bool *is_attachment_out, struct sl_bytes *filename_out)
+{
+    struct sl_bytes value = sl_request_header(request, "content-disposition");
+    struct sl_disposition disposition;
+    *is_attachment_out = false;
+    *filename_out = (struct sl_bytes){0};
+    if (value.len == 0)
+        return SL_OK;
+    sl_err err = sl_disposition_parse(value, &disposition);
+    if (err != SL_OK)
+        return err;
+    *is_attachment_out = sl_bytes_equal_nocase(disposition.type, SL_BYTES("attachment"));
+    if (disposition.has_filename)
+        *filename_out = keep_text(request, disposition.filename);
+    return SL_OK;
+}
+
+sl_err sl_rule_of_name(struct sl_request *request, struct sl_bytes *filename)
+{
+    char name[SL_DISPOSITION_FILENAME_MAX + 1];
+    size_t len;
+    sl_err err = sl_query_find(request->query, "name", name, sizeof name, &len);
+    if (err == SL_OK && len > 0)
+        *filename = keep_text(request, name);
+    return err;
 }
 
 struct sl_bytes sl_type_to_keep(struct sl_request *request, struct sl_bytes sent)

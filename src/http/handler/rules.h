@@ -13,6 +13,16 @@ SL_MUST_CHECK sl_err sl_rule_of_conflict(const struct sl_request *request, enum 
  * are set. */
 struct sl_conditions *sl_rule_of_conditions(struct sl_request *request);
 
+/* Is the body multipart/form-data? */
+bool sl_rule_is_form(const struct sl_request *request);
+
+/* What Content-Disposition says of a body that is a file. *filename_out: in the request's pool; empty: none. */
+SL_MUST_CHECK sl_err sl_rule_of_disposition(struct sl_request *request, bool *is_attachment_out,
+                                            struct sl_bytes *filename_out);
+
+/* The name of a raw POST: ?name= wins over what *filename holds already. */
+SL_MUST_CHECK sl_err sl_rule_of_name(struct sl_request *request, struct sl_bytes *filename);
+
 /* The media type that is worth keeping: the sender's if it is valid and says something, else empty. Lent as `sent`
  * is. */
 struct sl_bytes sl_type_to_keep(struct sl_request *request, struct sl_bytes sent);

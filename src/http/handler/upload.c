@@ -186,27 +186,6 @@ static struct upload *create_upload(struct sl_request *request)
     return upload;
 }
 
-static struct sl_bytes keep(struct sl_request *request, const char *text)
-{
-    h2o_iovec_t copy = h2o_strdup(&request->h2o.pool, text, SIZE_MAX);
-    return (struct sl_bytes){copy.base, copy.len};
-}
-
-static sl_err take_disposition(struct upload *upload)
-{
-    struct sl_bytes value = sl_request_header(upload->request, "content-disposition");
-    struct sl_disposition disposition;
-    if (value.len == 0)
-        return SL_OK;
-    sl_err err = sl_disposition_parse(value, &disposition);
-    if (err != SL_OK)
-        return err;
-    upload->is_attachment = sl_bytes_equal_nocase(disposition.type, SL_BYTES("attachment"));
-    if (disposition.has_filename)
-        upload->filename = keep(upload->request, disposition.filename);
-    return SL_OK;
-}
-
 static sl_err take_promise(struct upload *upload)
 {
     struct sl_digests promised;
@@ -219,7 +198,7 @@ static sl_err take_promise(struct upload *upload)
 /* What can be refused before anything is held, and what is to be known of the request. */
 static sl_err read_request(struct upload *upload)
 {
-    const struct sl_request *request = upload->request;
+    struct sl_request *request = upload->request;
     uint64_t length = request->content_length;
     if (sl_request_has_header(request, "content-range"))
         return SL_RANGE_UPLOAD; /* curl -C -; taken for a whole file it would corrupt one (RFC 9110 section 14.5) */
@@ -227,7 +206,7 @@ static sl_err read_request(struct upload *upload)
         return SL_TOO_LARGE;
     sl_err err = sl_rule_of_conflict(request, &upload->conflict);
     if (err == SL_OK)
-        err = take_disposition(upload);
+        err = sl_rule_of_disposition(request, &upload->is_attachment, &upload->filename);
     if (err == SL_OK)
         err = take_promise(upload);
     return err;
@@ -255,31 +234,10 @@ void sl_handle_put(struct sl_request *request, const struct sl_path *path)
     begin_unless(upload, read_request(upload));
 }
 
-/* The name of a raw POST: ?name= wins over Content-Disposition. */
-static sl_err take_name(struct upload *upload)
-{
-    struct sl_request *request = upload->request;
-    char name[SL_DISPOSITION_FILENAME_MAX + 1];
-    size_t len;
-    sl_err err = sl_query_find(request->query, "name", name, sizeof name, &len);
-    if (err == SL_OK && len > 0)
-        upload->filename = keep(request, name);
-    return err;
-}
-
-static bool is_form(const struct sl_request *request)
-{
-    struct sl_bytes type = sl_request_header(request, "content-type");
-    const char *semicolon = type.len > 0 ? memchr(type.base, ';', type.len) : NULL;
-    if (semicolon != NULL)
-        type.len = (size_t)(semicolon - type.base);
-    return sl_bytes_equal_nocase(sl_bytes_trim(type), SL_BYTES("multipart/form-data"));
-}
-
 /* Its name is new, so conditions say nothing about it. */
 void sl_handle_post(struct sl_request *request)
 {
-    if (is_form(request)) { /* its limit is each file's, not the body's */
+    if (sl_rule_is_form(request)) { /* its limit is each file's, not the body's */
         sl_handle_form(request);
         return;
     }
@@ -287,7 +245,7 @@ void sl_handle_post(struct sl_request *request)
     upload->is_json = !sl_request_accepts(request, "text/plain");
     sl_err err = read_request(upload);
     if (err == SL_OK)
-        err = take_name(upload);
+        err = sl_rule_of_name(request, &upload->filename);
     if (err == SL_OK)
         err = sl_session_name(&upload->session, request->http->intake, upload->filename);
     begin_unless(upload, err);

@@ -22,6 +22,7 @@ static struct {
     struct sl_sink sink;
     struct sl_request *request; /* NULL: gone, or answered */
     enum way way;
+    bool keeps;
     uint64_t allowed, taken; /* bytes of the body */
     unsigned requests, parked, finishes, aborts;
     sl_err why;
@@ -89,12 +90,14 @@ static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
 {
     static const struct sl_sink_ops ops = {
         .reserve = take_room, .commit = take_bytes, .finish = take_end, .abort = take_abort};
+    static const struct sl_sink_ops keeping_ops = {
+        .reserve = take_room, .commit = take_bytes, .finish = take_end, .abort = take_abort, .keeps = true};
     if (taker.way == PARKED) {
         taker.parked++;
         return 0;
     }
     taker.request = sl_request_of(h2o);
-    taker.sink.ops = &ops;
+    taker.sink.ops = taker.keeps ? &keeping_ops : &ops;
     taker.requests++;
     switch (taker.way) {
     case NOW:
@@ -395,6 +398,27 @@ static void body_that_stalls_is_answered_and_ended(void **state)
     assert_int_equal(taker.why, SL_BODY_TIMEOUT);
 }
 
+static void body_that_stalls_and_is_kept_is_cut(void **state)
+{
+    uint64_t before = sl_err_counted(SL_BODY_TIMEOUT);
+    taker.keeps = true;
+    put(10, true);
+    H2_UNTIL(&client, taker.taken == 10);
+    h2_case_expire(&c, &c.h.http->body_timeout);
+    H2_UNTIL(&client, stream.is_closed);
+    assert_int_equal(stream.status, 0);
+    assert_int_equal(stream.code, NGHTTP2_CANCEL);
+    assert_int_equal(taker.aborts, 1);
+    assert_int_equal(taker.why, SL_BODY_TIMEOUT);
+    assert_int_equal(sl_err_counted(SL_BODY_TIMEOUT), before + 1);
+    stream = (struct h2_stream){0};
+    taker.requests = taker.taken = 0;
+    put(10, false); /* its connection serves on */
+    H2_UNTIL(&client, taker.finishes == 1);
+    answer();
+    H2_UNTIL(&client, stream.status == 200);
+}
+
 static void body_that_the_sink_does_not_take_is_not_the_clients_stall(void **state)
 {
     taker.allowed = 0;
@@ -592,6 +616,7 @@ int main(void)
         CASE(early_answer_to_a_sender_that_stalls_ends_with_a_reset),
         CASE(answer_while_bytes_are_held_gives_them_back),
         CASE(body_that_stalls_is_answered_and_ended),
+        CASE(body_that_stalls_and_is_kept_is_cut),
         CASE(body_that_the_sink_does_not_take_is_not_the_clients_stall),
         CASE(answer_that_is_not_taken_is_given_up),
         CASE(idle_connection_is_told_to_go),

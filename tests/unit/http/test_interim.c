@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #define TEXT_MAX 8192
+#define INTERIM  "HTTP/1.1 104 Upload Resumption Supported\r\n"
 
 static struct h2_case c;
 static void (*handle)(struct sl_request *request);
@@ -55,7 +56,7 @@ static void answer(struct sl_request *request)
 
 static void say_three(struct sl_request *request)
 {
-    interim(request, 103, "link", "</a>; rel=preload");
+    interim(request, 104, "location", "/a");
     interim(request, 104, "upload-offset", "5");
     interim(request, 104, "upload-offset", "9");
     answer(request);
@@ -64,7 +65,7 @@ static void say_three(struct sl_request *request)
 static void say_late(struct sl_request *request)
 {
     answer(request);
-    interim(request, 103, "link", "</late>");
+    interim(request, 104, "location", "/late");
 }
 
 static void say_none(struct sl_request *request)
@@ -90,7 +91,7 @@ static void take_bytes(struct sl_sink *sink, size_t n)
 
 static void take_end(struct sl_sink *sink)
 {
-    interim(taker.request, 103, "link", "</end>");
+    interim(taker.request, 104, "location", "/end");
     answer(taker.request);
 }
 
@@ -107,7 +108,7 @@ static void take_body(struct sl_request *request)
     taker.sink.ops = &take_ops;
     taker.request = request;
     sl_body_attach(request, &taker.sink);
-    interim(request, 103, "link", "</begin>");
+    interim(request, 104, "location", "/begin");
     sl_body_start(request);
 }
 
@@ -162,16 +163,15 @@ static void expect_begin(const char *text, const char *begin)
 static void h1_several_come_in_order_before_the_final_one(void **state)
 {
     handle = say_three;
-    expect_begin(talk_h1(GET, "done"), "HTTP/1.1 103 Interim\r\nlink: </a>; rel=preload\r\n\r\n"
-                                       "HTTP/1.1 104 Interim\r\nupload-offset: 5\r\n\r\n"
-                                       "HTTP/1.1 104 Interim\r\nupload-offset: 9\r\n\r\n"
-                                       "HTTP/1.1 200 OK\r\n");
+    expect_begin(talk_h1(GET, "done"),
+                 INTERIM "location: /a\r\n\r\n" INTERIM "upload-offset: 5\r\n\r\n" INTERIM "upload-offset: 9\r\n\r\n"
+                         "HTTP/1.1 200 OK\r\n");
 }
 
 static void h1_without_fields_is_a_line_and_a_blank(void **state)
 {
     handle = say_bare;
-    expect_begin(talk_h1(GET, "done"), "HTTP/1.1 104 Interim\r\n\r\nHTTP/1.1 200 OK\r\n");
+    expect_begin(talk_h1(GET, "done"), INTERIM "\r\nHTTP/1.1 200 OK\r\n");
 }
 
 static void h1_after_the_final_one_began_is_left_out(void **state)
@@ -193,8 +193,8 @@ static void h1_of_a_client_of_1_0_is_left_out(void **state)
 static void h1_pipelined_requests_have_each_their_own(void **state)
 {
     handle = say_bare;
-    const char *text = talk_h1(GET GET, "doneHTTP/1.1 104 Interim\r\n\r\nHTTP/1.1 200 OK\r\n");
-    expect_begin(text, "HTTP/1.1 104 Interim\r\n\r\nHTTP/1.1 200 OK\r\n");
+    const char *text = talk_h1(GET GET, "done" INTERIM "\r\nHTTP/1.1 200 OK\r\n");
+    expect_begin(text, INTERIM "\r\nHTTP/1.1 200 OK\r\n");
 }
 
 static void h1_continue_comes_before_a_body_that_is_awaited(void **state)
@@ -206,10 +206,9 @@ static void h1_continue_comes_before_a_body_that_is_awaited(void **state)
     say_h1("body");
     hear_until("done");
     close(fd);
-    expect_begin(heard, "HTTP/1.1 103 Interim\r\nlink: </begin>\r\n\r\n"
-                        "HTTP/1.1 100 Continue\r\n\r\n"
-                        "HTTP/1.1 104 Interim\r\nupload-offset: some\r\n\r\n"
-                        "HTTP/1.1 103 Interim\r\nlink: </end>\r\n\r\nHTTP/1.1 200 OK\r\n");
+    expect_begin(heard, INTERIM "location: /begin\r\n\r\n"
+                                "HTTP/1.1 100 Continue\r\n\r\n" INTERIM "upload-offset: some\r\n\r\n" INTERIM
+                                "location: /end\r\n\r\nHTTP/1.1 200 OK\r\n");
 }
 
 static void h1_client_that_goes_before_it_is_out_leaves_nothing(void **state)
@@ -254,7 +253,7 @@ static void h2_several_come_in_order_before_the_final_one(void **state)
 {
     handle = say_three;
     get_h2();
-    expect_interim((int[]){103, 104, 104}, 3, "link: </a>; rel=preload\nupload-offset: 5\nupload-offset: 9\n");
+    expect_interim((int[]){104, 104, 104}, 3, "location: /a\nupload-offset: 5\nupload-offset: 9\n");
 }
 
 static void h2_without_fields_is_a_status(void **state)
@@ -289,7 +288,7 @@ static void h2_continue_comes_before_a_body_that_is_awaited(void **state)
     H2_UNTIL(&client, stream.interim_count == 3);
     h2_client_say(&client, &stream, 0, true);
     H2_UNTIL(&client, stream.is_closed);
-    expect_interim((int[]){103, 100, 104, 103}, 4, "link: </begin>\nupload-offset: some\nlink: </end>\n");
+    expect_interim((int[]){104, 100, 104, 104}, 4, "location: /begin\nupload-offset: some\nlocation: /end\n");
 }
 
 static void h2_interim_then_reset_leaves_nothing(void **state)
@@ -299,7 +298,7 @@ static void h2_interim_then_reset_leaves_nothing(void **state)
     stream.is_open_ended = true;
     h2_client_ask(&client, &stream, "PUT", "/", NULL, NULL);
     h2_client_gather(&client);
-    h2_client_reset(&client, &stream); /* in the same read as the head: the 103 is not out yet */
+    h2_client_reset(&client, &stream); /* in the same read as the head: the 104 is not out yet */
     H2_UNTIL(&client, taker.aborts == 1);
     h2_client_close(&client);
 }
