@@ -1,10 +1,12 @@
 /* The program: reads its configuration, starts the workers, waits for a signal, drains. */
 #include "sluice/app/config.h"
+#include "sluice/app/list_uploads.h"
 #include "sluice/app/worker.h"
 #include "sluice/base/clock.h"
 #include "sluice/base/log.h"
 #include "sluice/hash/hash.h"
 #include "sluice/net/listener.h"
+#include "sluice/upload/uploads.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -19,12 +21,15 @@
 #define SPARE_FDS 64u    /* listeners, rings, event fds, logs */
 #define FILES_MAX 8192u  /* uploads of a loop at once: each takes some 4 KB beside its buffers */
 
+#define DONE_EXPIRY_S 3600u /* a client that lost the last answer asks again by then */
+
 enum { EXIT_BAD_CONFIG = 2, EXIT_BAD_START = 3 };
 
 struct program {
     struct sl_config config;
     struct sl_store_root *root;
     struct sl_hash_pool *hash_pool;
+    struct sl_uploads *uploads;
     struct sl_tls *tls; /* NULL: no listener is TLS */
     struct sl_worker **workers;
     unsigned worker_count;
@@ -102,6 +107,7 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
     unsigned loops = program->config.loops;
     unsigned fds = program->fds_max > SPARE_FDS * loops ? (program->fds_max - SPARE_FDS * loops) / loops : 16;
     unsigned wanted = (program->config.max_connections + loops - 1) / loops;
+    bool has_meta = sl_store_root_has_meta(program->root);
     program->workers = calloc(loops, sizeof *program->workers);
     if (program->workers == NULL)
         abort();
@@ -109,6 +115,8 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
         options[i].config = &program->config;
         options[i].root = program->root;
         options[i].hash_pool = program->hash_pool;
+        options[i].uploads = has_meta ? program->uploads : NULL;
+        options[i].is_reaping = has_meta && i == 0;
         options[i].tls = program->tls;
         options[i].connections_max = wanted < fds / 3 ? wanted : fds / 3;
         options[i].files_max = fds / 3 < FILES_MAX ? fds / 3 : FILES_MAX; /* the last third: folders, downloads */
@@ -124,6 +132,16 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
     return true;
 }
 
+static struct sl_uploads_options uploads_options(const struct sl_config *config)
+{
+    unsigned done_s = config->upload_expiry_s < DONE_EXPIRY_S ? config->upload_expiry_s : DONE_EXPIRY_S;
+    return (struct sl_uploads_options){.expiry_ns = config->upload_expiry_s * SL_SEC,
+                                       .done_expiry_ns = done_s * SL_SEC,
+                                       .count_max = config->max_uploads,
+                                       .bytes_max =
+                                           config->max_upload_bytes == 0 ? UINT64_MAX : config->max_upload_bytes};
+}
+
 static int start(struct program *program)
 {
     const struct sl_config *config = &program->config;
@@ -136,6 +154,10 @@ static int start(struct program *program)
         return say_and_fail(message, EXIT_BAD_START);
     if (config->tls_certs.count > 0 && !load_tls(config, &program->tls, message, sizeof message))
         return say_and_fail(message, EXIT_BAD_START);
+    struct sl_uploads_options uploads = uploads_options(config);
+    program->uploads = sl_uploads_create(&uploads);
+    if (sl_uploads_count_root(program->uploads, config->root) != SL_OK)
+        return say_and_fail("root: its folder uploads cannot be read", EXIT_BAD_START);
     program->fds_max = raise_fd_limit();
     struct sl_worker_options *options = calloc(config->loops, sizeof *options);
     if (options == NULL)
@@ -162,7 +184,8 @@ static void say_started(const struct program *program)
            sl_store_root_summary(program->root));
     if (!sl_store_root_has_meta(program->root))
         printf("  %-11s %s\n", "metadata",
-               "none: this file system keeps no user attributes; types, names, digests and fields are forgotten");
+               "none: this file system keeps no user attributes; types, names, digests and fields are forgotten,\n"
+               "              and uploads cannot be resumed");
     printf("  %-11s %s\n", "engine", program->engine_reason);
     printf("  %-11s %s\n", "durability", durability[config->durability]);
     if (strncmp(program->urls[0], "unix:", 5) == 0)
@@ -171,6 +194,21 @@ static void say_started(const struct program *program)
     else
         printf("  %-11s curl -T FILE %s/\n", "try", program->urls[0]);
     fflush(stdout);
+}
+
+/* ---- the other command ---- */
+
+static int list_uploads(struct sl_config *config)
+{
+    struct sl_uploads_options options = uploads_options(config);
+    char message[256];
+    sl_err err = sl_list_uploads(config->root, &options, config->is_json, stdout);
+    if (err != SL_OK)
+        snprintf(message, sizeof message,
+                 "root: cannot list %.128s/uploads (%s); name the folder that sluice serves with --root DIR",
+                 config->root, sl_err_row(err)->title);
+    sl_config_dispose(config);
+    return err == SL_OK ? 0 : say_and_fail(message, EXIT_BAD_START);
 }
 
 /* ---- signals and the end ---- */
@@ -282,6 +320,7 @@ static void dispose(struct program *program)
     for (unsigned i = 0; i < program->worker_count; i++)
         sl_worker_destroy(program->workers[i]);
     free(program->workers);
+    sl_uploads_destroy(program->uploads);
     sl_tls_release(program->tls);
     sl_store_root_close(program->root);
     sl_config_dispose(&program->config);
@@ -297,6 +336,8 @@ int main(int argc, char *argv[], char *envp[])
     case SL_CONFIG_BAD: fprintf(stderr, "%s\n", message); return EXIT_BAD_CONFIG;
     case SL_CONFIG_OK: break;
     }
+    if (program.config.command == SL_COMMAND_UPLOADS)
+        return list_uploads(&program.config);
     int signal_fd = block_signals(); /* before any thread, so that all inherit the mask */
     int status = start(&program);
     if (status != 0)

@@ -11,13 +11,14 @@
 #define ENVIRONMENT_PREFIX "SLUICE_"
 #define FOR_TESTS_PREFIX   "SLUICE_TEST_"
 
-enum word_kind { WORD_END, WORD_OPTION, WORD_CONFIG, WORD_HELP, WORD_VERSION, WORD_BAD };
+enum word_kind { WORD_END, WORD_OPTION, WORD_CONFIG, WORD_HELP, WORD_VERSION, WORD_JSON, WORD_BAD };
 
 /* A walk over the command line. */
 struct words {
     int argc;
     char *const *argv;
     int at;
+    enum sl_command command;
 };
 
 struct word {
@@ -42,7 +43,7 @@ static struct sl_text *begin_message(struct sl_config_load *load, struct sl_byte
 static enum word_kind refuse_word(struct sl_config_load *load, const char *word, bool is_command)
 {
     sl_text_printf(begin_message(load, sl_bytes_of(word)), "%s",
-                   is_command ? "unknown command; write serve, or only options: see sluice --help"
+                   is_command ? "unknown command; write serve, uploads, or only options: see sluice --help"
                               : "no option takes this word; write --KEY VALUE or --KEY=VALUE: see sluice --help");
     return WORD_BAD;
 }
@@ -76,15 +77,37 @@ static enum word_kind take_flag(struct sl_config_load *load, const char *equals,
     return WORD_BAD;
 }
 
+static enum word_kind take_json(struct sl_config_load *load, const char *equals, struct sl_bytes name,
+                                const struct words *words)
+{
+    if (words->command == SL_COMMAND_UPLOADS)
+        return take_flag(load, equals, name, WORD_JSON);
+    sl_text_printf(begin_message(load, name), "belongs to the list of uploads; write sluice uploads --json");
+    return WORD_BAD;
+}
+
+/* Takes a command, which only the first word is. */
+static void take_command(struct words *words)
+{
+    if (words->at != 1 || words->argc <= 1)
+        return;
+    const char *text = words->argv[1];
+    bool is_uploads = strcmp(text, "uploads") == 0;
+    if (is_uploads)
+        words->command = SL_COMMAND_UPLOADS;
+    if (is_uploads || strcmp(text, "serve") == 0)
+        words->at++;
+}
+
 /* The next thing the command line says. */
 static enum word_kind next_word(struct sl_config_load *load, struct words *words, struct word *word_out)
 {
+    bool is_first = words->at == 1;
+    take_command(words);
+    is_first = is_first && words->at == 1;
     if (words->at >= words->argc)
         return WORD_END;
-    bool is_first = words->at == 1;
     const char *text = words->argv[words->at++];
-    if (is_first && strcmp(text, "serve") == 0)
-        return next_word(load, words, word_out);
     if (text[0] != '-' || text[1] == '\0')
         return refuse_word(load, text, is_first);
 
@@ -94,6 +117,8 @@ static enum word_kind next_word(struct sl_config_load *load, struct words *words
         return take_flag(load, equals, full, WORD_HELP);
     if (sl_bytes_equal(full, SL_BYTES("--version")))
         return take_flag(load, equals, full, WORD_VERSION);
+    if (sl_bytes_equal(full, SL_BYTES("--json")))
+        return take_json(load, equals, full, words);
     if (sl_bytes_equal(full, SL_BYTES("-c")) || sl_bytes_equal(full, SL_BYTES("--config"))) {
         word_out->value = take_value(load, words, full, equals, "FILE");
         return word_out->value != NULL ? WORD_CONFIG : WORD_BAD;
@@ -112,9 +137,14 @@ static enum word_kind next_word(struct sl_config_load *load, struct words *words
 static enum sl_config_result survey_words(struct sl_config_load *load, struct words words, const char **file_out)
 {
     struct word word;
+    bool is_json = false;
     for (;;) {
         switch (next_word(load, &words, &word)) {
-        case WORD_END: return SL_CONFIG_OK;
+        case WORD_END:
+            load->config->command = words.command;
+            load->config->is_json = is_json;
+            return SL_CONFIG_OK;
+        case WORD_JSON: is_json = true; break;
         case WORD_OPTION: break;
         case WORD_CONFIG: *file_out = word.value; break;
         case WORD_HELP: return SL_CONFIG_HELP;
@@ -130,7 +160,7 @@ static bool set_from_words(struct sl_config_load *load, struct words words)
     struct word word;
     enum word_kind kind;
     while ((kind = next_word(load, &words, &word)) != WORD_END) {
-        assert(kind == WORD_OPTION || kind == WORD_CONFIG);
+        assert(kind == WORD_OPTION || kind == WORD_CONFIG || kind == WORD_JSON);
         if (kind != WORD_OPTION)
             continue;
         struct sl_setting setting = {word.option, sl_bytes_of(word.value), {.kind = SL_SOURCE_OPTION}};
@@ -236,7 +266,7 @@ enum sl_config_result sl_config_load(int argc, char *const argv[], char *const e
     *config_out = (struct sl_config){0};
     struct sl_config_load load = {.config = config_out};
     sl_text_init(&load.message, message_out, room);
-    const struct words words = {argc, argv, 1};
+    const struct words words = {argc, argv, 1, SL_COMMAND_SERVE};
 
     const char *file = file_of_environment(envp);
     enum sl_config_result result = survey_words(&load, words, &file);

@@ -73,8 +73,9 @@ void sl_option_put_nearest(struct sl_text *text, enum sl_source_kind where, stru
     struct nearest nearest = {NULL, SIZE_MAX};
     for (size_t i = 0; i < SL_OPTIONS && name.len <= NAME_BYTES_MAX; i++)
         consider(&nearest, name, is_environment ? sl_options[i].environment + strlen("SLUICE_") : sl_options[i].name);
-    static const char *const only_options[] = {"config", "help", "version"};
-    for (size_t i = 0; i < 3 && is_option && name.len <= NAME_BYTES_MAX; i++)
+    static const char *const only_options[] = {"config", "help", "version", "json"};
+    for (size_t i = 0; i < sizeof only_options / sizeof only_options[0] && is_option && name.len <= NAME_BYTES_MAX;
+         i++)
         consider(&nearest, name, only_options[i]);
     if (is_environment && name.len <= NAME_BYTES_MAX)
         consider(&nearest, name, "CONFIG");

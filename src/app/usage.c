@@ -5,8 +5,10 @@
 
 static const char introduction[] =
     "Usage: sluice [serve] [-c FILE] [OPTION...]\n"
+    "       sluice uploads [-c FILE] [--root DIR] [--json]\n"
     "\n"
     "Takes files over HTTP and puts them on disk: curl -T photo.jpg http://localhost:8080/\n"
+    "With uploads, it lists the unfinished uploads below the root and stops.\n"
     "\n"
     "  -c, --config FILE             read a YAML file (or SLUICE_CONFIG); none by default\n"
     "  -h, --help                    print this and stop\n"

@@ -3,10 +3,12 @@
  *   wait for events, run them -> serve the line for buffers -> hand what was started to the kernel -> again */
 #include "sluice/app/worker.h"
 
+#include "sluice/base/clock.h"
 #include "sluice/base/log.h"
 #include "sluice/http/http.h"
 #include "sluice/net/listener.h"
 #include "sluice/net/loop.h"
+#include "sluice/upload/reaper.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -38,6 +40,7 @@ struct sl_worker {
     struct sl_disk *disk;
     struct sl_store *store;
     struct sl_intake intake;
+    struct sl_reaper reaper; /* zeroed where another one reaps */
     struct sl_http *http;
     struct sl_watch disk_watch, mailbox_watch;
     struct door doors[SL_LISTEN_MAX];
@@ -120,6 +123,8 @@ static void on_tick(h2o_timeout_entry_t *entry)
     sl_store_tick(worker->store);
     sl_intake_tick(&worker->intake);
     sl_http_tick(worker->http);
+    if (worker->options.is_reaping)
+        sl_reaper_tick(&worker->reaper, sl_clock_now_ns());
     if (!worker->is_draining)
         h2o_timeout_link(worker->loop, &worker->tick_timeout, &worker->tick);
 }
@@ -134,6 +139,7 @@ static void drain(struct sl_worker *worker)
     h2o_timeout_unlink(&worker->tick);
     for (size_t i = 0; i < worker->options.listen_count; i++)
         sl_listener_close(worker->doors[i].listener);
+    sl_reaper_stop(&worker->reaper);
     sl_http_drain(worker->http);
 }
 
@@ -172,6 +178,7 @@ void sl_worker_abort(struct sl_worker *worker)
 static bool may_leave(struct sl_worker *worker)
 {
     bool is_idle = worker->is_draining && worker->http->connection_count == 0 && worker->intake.files == 0 &&
+                   worker->intake.resumables == 0 && sl_reaper_is_idle(&worker->reaper) &&
                    sl_slab_pool_stats(worker->slabs).slabs_in_use == 0 && sl_disk_inflight(worker->disk) == 0;
     if (!is_idle)
         return false;
@@ -211,6 +218,7 @@ static sl_err build(struct sl_worker *worker)
     worker->store = sl_store_create(worker->options.root, worker->disk, &worker->mailbox);
     worker->intake = (struct sl_intake){.slabs = worker->slabs,
                                         .store = worker->store,
+                                        .uploads = worker->options.uploads,
                                         .hash_pool = worker->options.hash_pool,
                                         .mailbox = &worker->mailbox,
                                         .digests = config->digests,
@@ -219,12 +227,17 @@ static sl_err build(struct sl_worker *worker)
                                         .size_max = config->max_size_bytes == 0 ? UINT64_MAX : config->max_size_bytes,
                                         .files_max = worker->options.files_max};
     sl_intake_init(&worker->intake);
+    if (worker->options.is_reaping)
+        sl_reaper_init(&worker->reaper, &worker->intake);
     struct sl_http_options http = {.base_path = config->base_path,
                                    .public_url = config->public_url,
                                    .cors_origins = config->cors_origins,
                                    .head_timeout_ms = config->head_timeout_s * UINT64_C(1000),
                                    .body_timeout_ms = config->body_timeout_s * UINT64_C(1000),
-                                   .min_rate_bytes_s = config->min_rate_bytes_s};
+                                   .min_rate_bytes_s = config->min_rate_bytes_s,
+                                   .max_append_bytes = config->max_append_bytes,
+                                   .is_interim_on = config->interim != SL_INTERIM_OFF,
+                                   .is_interim_proxied = config->interim == SL_INTERIM_ON};
     worker->http = sl_http_create(worker->loop, &worker->intake, &http, on_connection_closed, worker);
     err = sl_watch_start(&worker->disk_watch, worker->loop, sl_disk_fd(worker->disk), on_disk, worker);
     if (err == SL_OK)
@@ -261,6 +274,7 @@ static void tear_down(struct sl_worker *worker)
     sl_watch_stop(&worker->disk_watch);
     sl_watch_stop(&worker->mailbox_watch);
     sl_http_destroy(worker->http);
+    sl_reaper_dispose(&worker->reaper);
     sl_intake_dispose(&worker->intake);
     sl_store_destroy(worker->store);
     sl_disk_destroy(worker->disk);

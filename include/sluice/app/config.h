@@ -52,9 +52,15 @@ struct sl_files {
 };
 
 enum sl_direct { SL_DIRECT_AUTO, SL_DIRECT_OFF };
+enum sl_interim { SL_INTERIM_AUTO, SL_INTERIM_ON, SL_INTERIM_OFF };
+
+/* What the program is to do: the first word, if it is none of the options. */
+enum sl_command { SL_COMMAND_SERVE, SL_COMMAND_UPLOADS };
 
 /* The strings belong to the config. */
 struct sl_config {
+    enum sl_command command;
+    bool is_json; /* --json: what UPLOADS prints is for programs */
     struct sl_listeners listeners;
     struct sl_files tls_certs, tls_keys; /* as many of both; at least one if a listener is_tls, else none */
     char *root;
@@ -68,6 +74,11 @@ struct sl_config {
     char *name_template;
     uint64_t max_size_bytes; /* 0: no limit */
     uint64_t min_free_bytes;
+    unsigned upload_expiry_s;
+    unsigned max_uploads;
+    uint64_t max_upload_bytes; /* 0: no limit */
+    uint64_t max_append_bytes; /* likewise */
+    enum sl_interim interim;
     enum sl_direct direct;
     unsigned loops;
     unsigned hash_threads;

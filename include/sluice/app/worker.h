@@ -12,6 +12,8 @@ struct sl_worker_options {
     const struct sl_config *config; /* lent until destroy, as are the others */
     struct sl_store_root *root;
     struct sl_hash_pool *hash_pool;
+    struct sl_uploads *uploads;          /* NULL: none can be gone on with later */
+    bool is_reaping;                     /* one of all: it removes what has expired */
     struct sl_tls *tls;                  /* shared; NULL: no listener is TLS */
     unsigned connections_max, files_max; /* this worker's part */
     int listen_fds[SL_LISTEN_MAX];       /* taken; in the order of config->listeners */

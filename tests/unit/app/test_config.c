@@ -28,6 +28,11 @@ static const struct precedence_row precedence[] = {
     {"name", {0, "f/{id}", "e/{id}", "o/{id}"}, {"{yyyy}/{mm}/{dd}/{id}-{filename}", "f/{id}", "e/{id}", "o/{id}"}},
     {"max-size", {0, "1", "2k", "3Mi"}, {"0", "1", "2000", "3145728"}},
     {"min-free", {0, "1", "2k", "0"}, {"268435456", "1", "2000", "0"}},
+    {"upload-expiry", {0, "1", "2", "3"}, {"604800", "1", "2", "3"}},
+    {"max-uploads", {0, "1", "2", "3"}, {"10000", "1", "2", "3"}},
+    {"max-upload-bytes", {0, "1", "2k", "3Mi"}, {"0", "1", "2000", "3145728"}},
+    {"max-append-size", {0, "1", "2k", "3Mi"}, {"0", "1", "2000", "3145728"}},
+    {"interim", {0, "off", "auto", "on"}, {"0", "2", "0", "1"}},
     {"direct", {0, "off", "auto", "off"}, {"0", "1", "0", "1"}},
     {"loops", {0, "101", "102", "103"}, {NULL, "101", "102", "103"}},
     {"hash-threads", {0, "101", "102", "103"}, {NULL, "101", "102", "103"}},
@@ -117,6 +122,23 @@ static void load_option_twice_takes_the_last(void **state)
     sl_config_dispose(&c.config);
 }
 
+static void load_command_is_the_first_word_and_json_is_its_own(void **state)
+{
+    static const char *const serve[] = {"serve", NULL}, *const list[] = {"uploads", "--root=/r", NULL},
+                             *const json[] = {"uploads", "--json", NULL};
+    struct config_case c;
+    assert_int_equal(config_case_load(&c, serve, NULL, NULL), SL_CONFIG_OK);
+    assert_true(c.config.command == SL_COMMAND_SERVE && !c.config.is_json);
+    sl_config_dispose(&c.config);
+    assert_int_equal(config_case_load(&c, list, NULL, NULL), SL_CONFIG_OK);
+    assert_true(c.config.command == SL_COMMAND_UPLOADS && !c.config.is_json);
+    assert_string_equal(c.config.root, "/r");
+    sl_config_dispose(&c.config);
+    assert_int_equal(config_case_load(&c, json, NULL, NULL), SL_CONFIG_OK);
+    assert_true(c.config.command == SL_COMMAND_UPLOADS && c.config.is_json);
+    sl_config_dispose(&c.config);
+}
+
 struct words_row {
     const char *words[5];
     enum sl_config_result result;
@@ -132,7 +154,16 @@ static const struct words_row command_lines[] = {
     {{"--loops", "junk", "--help"}, SL_CONFIG_HELP, {0}},
     {{"-c", "/nonexistent", "--version"}, SL_CONFIG_VERSION, {0}},
     {{"--version"}, SL_CONFIG_VERSION, {0}},
-    {{"doctor"}, SL_CONFIG_BAD, {"doctor", "unknown command", "serve"}},
+    {{"uploads"}, SL_CONFIG_OK, {0}},
+    {{"uploads", "--json", "--root=/r"}, SL_CONFIG_OK, {0}},
+    {{"uploads", "--help"}, SL_CONFIG_HELP, {0}},
+    {{"uploads", "--json=1"}, SL_CONFIG_BAD, {"--json", "takes no value", "alone"}},
+    {{"uploads", "serve"}, SL_CONFIG_BAD, {"serve", "no option takes this word"}},
+    {{"--json"}, SL_CONFIG_BAD, {"--json", "sluice uploads --json"}},
+    {{"serve", "--json"}, SL_CONFIG_BAD, {"--json", "sluice uploads --json"}},
+    {{"serve", "uploads"}, SL_CONFIG_BAD, {"uploads", "no option takes this word"}},
+    {{"--loops", "1", "uploads"}, SL_CONFIG_BAD, {"uploads", "no option takes this word"}},
+    {{"doctor"}, SL_CONFIG_BAD, {"doctor", "unknown command", "serve, uploads"}},
     {{"health"}, SL_CONFIG_BAD, {"health", "unknown command", "serve"}},
     {{""}, SL_CONFIG_BAD, {"unknown command"}},
     {{"-"}, SL_CONFIG_BAD, {"unknown command"}},
@@ -291,6 +322,7 @@ int main(void)
         cmocka_unit_test(table_each_row_follows_the_naming_rules),
         cmocka_unit_test(load_list_in_one_source_adds_up),
         cmocka_unit_test(load_option_twice_takes_the_last),
+        cmocka_unit_test(load_command_is_the_first_word_and_json_is_its_own),
         cmocka_unit_test(load_command_line_gives_its_result_and_message),
         cmocka_unit_test(load_variable_is_fine_or_gets_its_message),
         cmocka_unit_test(load_file_of_environment_is_read_unless_an_option_names_another),
