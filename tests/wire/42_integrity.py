@@ -29,7 +29,7 @@ HEADERS = {
                                    ("sha-512", "sha-512"), ("sha1", "sha"), ("sha", "sha"), ("sha-1", "sha"),
                                    ("md5", "md5"), ("crc32c", "crc32c"), ("SHA256", "sha-256"))},
     **{f"x-amz-checksum-{word}": (f"x-amz-checksum-{word}", ("%s", base64_of, algorithm), [])
-       for word, algorithm in (("sha256", "sha-256"), ("sha1", "sha"), ("crc32c", "crc32c"))},
+       for word, algorithm in (("sha256", "sha-256"), ("sha1", "sha"), ("crc32c", "crc32c"), ("crc32", "crc32"))},
 }
 
 

@@ -147,7 +147,8 @@ class H2:
 
     def headers(self, stream, fields, end=True):
         """HEADERS with all of `fields`, in as many frames as they need."""
-        block = self.encoder.encode(fields)
+        is_huge = sum(len(name) + len(value) for name, value in fields) > 16384  # hpack takes minutes to shorten a MiB
+        block = self.encoder.encode(fields, huffman=not is_huge)
         pieces = [block[i:i + 16384] for i in range(0, len(block), 16384)] or [b""]
         out = b""
         for i, piece in enumerate(pieces):

@@ -1,5 +1,6 @@
 """support.Raw in the dialects of HTTP/2: HTTP/1 bytes in, frames out, so that one test serves all four. A head becomes
-HEADERS, each piece of a body DATA as long as the piece, whether it had a length or came in chunks."""
+HEADERS, each piece of a body DATA as long as the piece, whether it had a length or came in chunks; trailers are
+HEADERS again."""
 
 import collections
 import select
@@ -121,11 +122,21 @@ class RawH2(Raw):
         return bool(piece)
 
     def _say_last(self):
-        if not self.unsaid.startswith(b"\r\n"):
+        """The end, with the trailers before it if there are any."""
+        if self.unsaid.startswith(b"\r\n"):
+            lines, self.unsaid = [], self.unsaid[2:]
+        elif b"\r\n\r\n" in self.unsaid:
+            lines, _, self.unsaid = self.unsaid.partition(b"\r\n\r\n")
+            lines = lines.split(b"\r\n")
+        else:
             return False
-        self.unsaid, self.say = self.unsaid[2:], self._say_head
+        self.say = self._say_head
         with self.lock:
-            self.h2.data(self.stream, b"", end=True)
+            if lines:
+                pairs = (line.partition(b":") for line in lines)
+                self.h2.headers(self.stream, [(name.lower(), value.strip()) for name, _, value in pairs], end=True)
+            else:
+                self.h2.data(self.stream, b"", end=True)
         return True
 
     def _data(self, piece, end):
