@@ -1,0 +1,314 @@
+"""Every way to upload, with every operation on the disk failing once, for every reason a disk has: the client is told
+the truth, nothing half-made is seen, nothing is kept of it, and the next upload works."""
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import mmap
+import tempfile
+import unittest
+
+import faults
+import support
+import tus
+from support import Sluice, content, quoted, raw, wait_until
+from tus import Tus
+
+# As include/sluice/disk/disk.h numbers them.
+KINDS = ("OPEN", "CLOSE", "ALLOCATE", "TRUNCATE", "WRITE", "READ", "PREFETCH", "COPY", "SYNC", "LINK", "RENAME",
+         "UNLINK", "MKDIR", "SETXATTR", "GETXATTR", "REMOVEXATTR", "STAT", "STATFS", "LIST")
+OF_NOBODY = {"PREFETCH", "STATFS", "LIST"}  # done now and then, for no upload in particular
+WORDS = 6  # before the counts, see faulty.c
+LEFT, ERRNO, MASK, BYTES, STRUCK, EVERY = range(WORDS)
+FEW = {errno.EIO: 500, errno.ENOSPC: 507}
+ERRORS = FEW if faults.is_sanitized() else {**FEW, errno.EDQUOT: 507, errno.EROFS: 500, errno.EMFILE: 503,
+                                            errno.ENOMEM: 503}
+OLD = b"what was there before"
+SMALL, LARGE = content(1000), content(700_001)
+
+
+def summary(data):
+    return len(data), hashlib.sha256(data).hexdigest()[:8]
+
+
+def mask(kinds):
+    return sum(1 << KINDS.index(kind) for kind in kinds)
+
+
+class Faults:
+    """The file that a sluice_faulty looks into."""
+
+    def __init__(self):
+        self.file = tempfile.NamedTemporaryFile(prefix="sluice-faults-")
+        self.file.truncate(4 * (WORDS + 32))
+        self.map = mmap.mmap(self.file.fileno(), 4 * (WORDS + 32))
+        self.words = memoryview(self.map).cast("I")
+
+    def close(self):
+        self.words.release()
+        self.map.close()
+        self.file.close()
+
+    def arm(self, nth, sys_errno, kinds=None, short_bytes=0):
+        """The nth operation from now fails, or with no errno moves so many bytes at first."""
+        self.words[LEFT] = 0
+        self.words[ERRNO], self.words[BYTES] = sys_errno, short_bytes
+        self.words[MASK] = mask(set(KINDS) - OF_NOBODY if kinds is None else kinds)
+        self.words[STRUCK] = 0
+        self.words[LEFT] = nth
+
+    def disarm(self):
+        """The kind of operation that it struck, or None."""
+        self.words[LEFT] = 0
+        struck = self.words[STRUCK]
+        return KINDS[struck - 1] if struck else None
+
+    @contextlib.contextmanager
+    def all_fail(self, sys_errno, kinds):
+        self.arm(0, sys_errno, kinds)
+        self.words[EVERY] = 1
+        try:
+            yield
+        finally:
+            self.words[EVERY] = 0
+
+
+class Case:
+    engine = None
+    options = {}
+
+    def setUp(self):
+        if not support.FAULTY:
+            self.skipTest("SLUICE_FAULTY names no sluice_faulty")
+        self.faults = Faults()
+        self.addCleanup(self.faults.close)
+        self.server = self.enterContext(Sluice(
+            binary=support.FAULTY, environment={"SLUICE_TEST_FAULTS": self.faults.file.name}, engine=self.engine,
+            loops=1, name="{filename}", **{"durability": "full", **self.options}))
+        self.numbers = itertools.count()
+        self.put("warm", SMALL)  # the folder and the connection are there from now on
+        self.idle_fds = support.fds(self.server.pid)
+
+    # ---- the ways to upload: the answer, and {path: content} of what should be there if it is 2xx ----
+
+    def ask(self, method, target, lines=(), body=b""):
+        with raw(self.server) as client:
+            return client.request(method, target, headers=lines, body=body)
+
+    def put(self, name, data, *lines):
+        return self.ask("PUT", quoted(name), lines, data), {name: data}
+
+    def put_small(self, name):
+        return self.put(name, SMALL)
+
+    def put_large(self, name):
+        return self.put(name, LARGE)
+
+    def put_into_new_folders(self, name):
+        return self.put(f"{name}/b/c", SMALL)
+
+    def put_chunked(self, name):
+        with raw(self.server) as client:
+            head = f"PUT {quoted(name)} HTTP/1.1\r\nHost: wire.test\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+            client.send(head + tus.chunked([LARGE[:300_000], LARGE[300_000:]]))
+            return client.answer("PUT"), {name: LARGE}
+
+    def put_over(self, name):
+        return self.put(name, LARGE)
+
+    def form(self, name):
+        parts = {f"{name}-1": SMALL, f"{name}-2": LARGE}
+        body = b"".join(b'--b\r\nContent-Disposition: form-data; name="f"; filename="%b"\r\n\r\n%b\r\n'
+                        % (part.encode(), data) for part, data in parts.items()) + b"--b--\r\n"
+        answer = self.ask("POST", "/files/", ["Content-Type: multipart/form-data; boundary=b"], body)
+        return answer, parts
+
+    def post(self, name):
+        return self.ask("POST", f"/?name={name}", ["Content-Type: application/octet-stream"], SMALL), {name: SMALL}
+
+    def draft(self, name):
+        lines = ["Upload-Complete: ?1", "Upload-Draft-Interop-Version: 8"]
+        with raw(self.server) as client:
+            client.send(("\r\n".join([f"PUT {quoted(name)} HTTP/1.1", "Host: wire.test",
+                                      f"Content-Length: {len(LARGE)}", *lines, "", ""])).encode() + LARGE)
+            answer = client.answer("PUT")
+            while answer.status < 200:
+                answer = client.answer("PUT")
+            return answer, {name: LARGE}
+
+    def tus_at_once(self, name):
+        with Tus(self.server) as client:
+            answer = client.create(len(SMALL), f"Upload-Metadata: {tus.metadata(filename=name)}", body=SMALL)
+            return answer, {name: SMALL}
+
+    # ---- what must hold ----
+
+    def bystanders(self):
+        return {path: summary(self.server.path(path).read_bytes()) for path in self.server.stored()}
+
+    def assert_consistent(self, name, answer, promised, before, kind):
+        """All of it is there, or nothing, or of a form what the answer tells."""
+        promised = {path: summary(data) for path, data in promised.items()}
+        after = self.bystanders()
+        mine = {path: after.pop(path) for path in list(after) if path.startswith(name)}
+        old = {path: data for path, data in before.items() if path.startswith(name)}
+        self.assertEqual(after, {path: data for path, data in before.items() if path not in old})
+        if answer.status < 300:
+            self.assertEqual(mine, promised)
+        elif old:  # an overwriting one may have happened where the folder could not be synced
+            self.assertIn(mine, (old, promised), f"{answer} after {kind}")
+        else:
+            told = [support.path_of(url) for url in answer.json().get("stored", ())]
+            self.assertEqual(mine, {path: promised[path] for path in told}, f"{answer} after {kind}")
+
+    def assert_nothing_left(self):
+        wait_until(lambda: self.server.temp_files() == [], f"nothing is left: {self.server.temp_files()}")
+        wait_until(lambda: support.fds(self.server.pid) <= self.idle_fds,
+                   f"{self.idle_fds} descriptors, as before; {support.fds(self.server.pid)}")
+
+    def operations_of(self, way):
+        """How many it takes when nothing fails."""
+        name = self.name_for(way)
+        before = sum(self.faults.words[WORDS + KINDS.index(kind)] for kind in set(KINDS) - OF_NOBODY)
+        self.assertIn(way(name)[0].status, (200, 201, 204))
+        self.assert_nothing_left()
+        return sum(self.faults.words[WORDS + KINDS.index(kind)] for kind in set(KINDS) - OF_NOBODY) - before
+
+    def name_for(self, way):
+        name = f"{'over' if way == self.put_over else 'new'}{next(self.numbers)}-"
+        if way == self.put_over:
+            self.assertEqual(self.put(name, OLD)[0].status, 201)
+        return name
+
+    def fail_at_each(self, way, errors):
+        """The n-th operation fails, for each n."""
+        struck = 0
+        count = self.operations_of(way)
+        for nth, (sys_errno, told) in itertools.product(range(1, count + 1), errors.items()):
+            with self.subTest(way=way.__name__, nth=nth, errno=errno.errorcode[sys_errno]):
+                name, before = self.name_for(way), self.bystanders()
+                self.faults.arm(nth, sys_errno)
+                answer, promised = way(name)
+                kind = self.faults.disarm()
+                struck += kind is not None
+                self.assertIn(answer.status, (200, 201, 204, told), (kind, answer))
+                self.assert_consistent(name, answer, promised, before, kind)
+                self.assert_nothing_left()
+        self.assertGreater(struck, count * len(errors) // 2, "most of them struck")
+        self.assertEqual(self.put_small(f"after-{way.__name__}")[0].status, 201)
+        return count
+
+
+class EveryOperation(Case):
+    options = {"conflict": "overwrite", "upload_expiry": 3600}
+
+    def test_put(self):
+        for way in (self.put_small, self.put_large):
+            faults.note(f"{way.__name__}: {self.fail_at_each(way, ERRORS)} operations")
+
+    def test_put_into_new_folders(self):
+        self.fail_at_each(self.put_into_new_folders, FEW)
+
+    def test_put_of_unknown_length(self):
+        self.fail_at_each(self.put_chunked, FEW)
+
+    def test_put_over_another(self):
+        self.fail_at_each(self.put_over, ERRORS)
+
+    def test_raw_post(self):
+        self.fail_at_each(self.post, FEW)
+
+    def test_form(self):
+        self.fail_at_each(self.form, ERRORS)
+
+    def test_draft(self):
+        self.fail_at_each(self.draft, FEW)
+
+    def test_tus_at_once(self):
+        self.fail_at_each(self.tus_at_once, FEW)
+
+    def test_short_writes_are_gone_on_with(self):
+        for nth, moved in itertools.product(range(1, 4), (0, 1, 4095, 100_000)):
+            with self.subTest(nth=nth, moved=moved):
+                name = self.name_for(self.put_large)
+                self.faults.arm(nth, 0, {"WRITE"}, moved)
+                self.assertEqual(self.put_large(name)[0].status, 201)
+                self.faults.disarm()
+                self.assertEqual(self.server.path(name).read_bytes(), LARGE)
+
+    def test_interrupted_ones_are_done_again(self):
+        for nth in range(1, 1 + self.operations_of(self.put_small)):
+            with self.subTest(nth=nth):
+                name = self.name_for(self.put_small)
+                self.faults.arm(nth, errno.EINTR)
+                self.assertEqual(self.put_small(name)[0].status, 201)
+                self.faults.disarm()
+                self.assertEqual(self.server.path(name).read_bytes(), SMALL)
+
+    def test_a_disk_that_fails_for_a_while(self):
+        for sys_errno, status in ERRORS.items():
+            with self.subTest(errno=errno.errorcode[sys_errno]):
+                name = self.name_for(self.put_large)
+                with self.faults.all_fail(sys_errno, {"WRITE", "SYNC"}):
+                    for way in (self.put_small, self.put_large, self.form, self.draft):
+                        self.assertEqual(way(name)[0].status, status)
+                self.assert_nothing_left()
+                self.assertEqual(self.put_large(name)[0].status, 201)
+                self.assertEqual(self.server.path(name).read_bytes(), LARGE)
+
+
+class Resumable(Case):
+    """An upload in pieces, where one request fails and the client does what clients do: asks, and goes on."""
+
+    options = {"upload_expiry": 3600}
+    PIECES = (0, 5000, 300_000, len(LARGE))
+
+    def upload(self, name, fail_at=None, sys_errno=0):
+        """The kind of operation that failed, if one did."""
+        with Tus(self.server) as client:
+            if fail_at is not None:
+                self.faults.arm(fail_at, sys_errno)
+            answer = client.create(len(LARGE), f"Upload-Metadata: {tus.metadata(filename=name)}")
+            if answer.status != 201:
+                return self.faults.disarm()
+            target, acked = tus.target_of(answer.headers["location"]), 0
+            for _ in range(20):
+                head = client.head(target)
+                if head.status in (200, 204):
+                    offset = int(head.headers["upload-offset"])
+                    self.assertGreaterEqual(offset, acked, "what was acknowledged is there")
+                    if offset == len(LARGE):
+                        break
+                    end = next(end for end in self.PIECES if end > offset)
+                    answer = client.patch(target, offset, LARGE[offset:end])
+                    if answer.status == 204:
+                        acked = int(answer.headers["upload-offset"])
+                        self.assertEqual(acked, end)
+            kind = self.faults.disarm()
+            head = client.head(target)
+            self.assertEqual(head.headers["upload-offset"], str(len(LARGE)), f"{head} after {kind}")
+            self.assertEqual(client.delete(target).status, 204)
+            return kind
+
+    def test_it_ends_well_whatever_fails(self):
+        seen = self.faults.words[WORDS:WORDS + len(KINDS)].tolist()
+        self.upload("quiet")
+        now = self.faults.words[WORDS:WORDS + len(KINDS)].tolist()
+        count = sum(b - a for a, b, kind in zip(seen, now, KINDS) if kind not in OF_NOBODY)
+        struck = 0
+        for nth, sys_errno in itertools.product(range(1, count + 1), FEW):
+            with self.subTest(nth=nth, errno=errno.errorcode[sys_errno]):
+                name, before = f"new{nth}-{sys_errno}", set(self.server.stored())
+                struck += self.upload(name, nth, sys_errno) is not None
+                for path in set(self.server.stored()) - before:
+                    self.assertEqual(self.server.path(path).read_bytes(), LARGE)
+                self.assert_nothing_left()
+        self.assertGreater(struck, count, "most of them struck")
+        faults.note(f"{count} operations")
+
+
+faults.on_each_engine(globals(), EveryOperation, Resumable)
+
+if __name__ == "__main__":
+    unittest.main()
