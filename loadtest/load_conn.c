@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -75,16 +76,35 @@ static void fail(struct sl_load_conn *conn, struct sl_load_run *run, enum sl_loa
     end_request(conn, run, false);
 }
 
+/* The first answer of two has told where the body goes. */
+static bool is_created(const struct sl_load_conn *conn, const struct sl_load_run *run)
+{
+    return sl_load_cursor_waits(conn->cursor, &run->shape) && conn->reply.status == 201 && !conn->reply.closes &&
+           conn->reply.location[0] != '\0';
+}
+
+static void go_on_with_body(struct sl_load_conn *conn, struct sl_load_run *run)
+{
+    run->stats.statuses[conn->reply.status]++;
+    memcpy(conn->target, conn->reply.location, sizeof conn->target);
+    conn->cursor.target = conn->target;
+    sl_load_reply_reset(&conn->reply);
+    conn->body_started_ns = sl_clock_now_ns();
+    pump(conn, run);
+}
+
 /* The answer is whole. */
 static void settle(struct sl_load_conn *conn, struct sl_load_run *run)
 {
+    if (is_created(conn, run))
+        return go_on_with_body(conn, run);
     bool is_sent = sl_load_cursor_is_at_end(conn->cursor, &run->shape);
     int status = conn->reply.status;
     sl_load_histogram_add(&run->stats.latency, sl_clock_now_ns() - conn->started_ns);
     run->stats.statuses[status]++;
     if (conn->was_cut)
         run->stats.aborted++;
-    else if (status >= 200 && status < 300)
+    else if (status >= 200 && status < 300 && !sl_load_cursor_waits(conn->cursor, &run->shape))
         run->stats.ok++;
     else
         run->stats.errors[SL_LOAD_ERROR_STATUS]++;
@@ -229,7 +249,7 @@ static void pump(struct sl_load_conn *conn, struct sl_load_run *run)
     sl_load_wheel_remove(&run->wheel, &conn->timer);
     conn->state = SL_LOAD_CONN_SENDING;
     for (unsigned i = 0; i < SENDS_PER_TURN; i++) {
-        if (sl_load_cursor_is_at_end(conn->cursor, &run->shape)) {
+        if (sl_load_cursor_is_at_end(conn->cursor, &run->shape) || sl_load_cursor_waits(conn->cursor, &run->shape)) {
             conn->state = SL_LOAD_CONN_REPLYING;
             return watch(conn, run, EPOLLIN);
         }

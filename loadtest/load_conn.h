@@ -37,6 +37,7 @@ struct sl_load_conn {
     uint64_t cut_at;    /* body_sent at which we break off; UINT64_MAX: never */
     uint64_t started_ns, body_started_ns;
     struct sl_load_reply reply;
+    char target[SL_LOAD_LOCATION_MAX]; /* tus: where the body goes */
 };
 
 void sl_load_conn_init(struct sl_load_conn *conn, struct sl_load_run *run);

@@ -17,7 +17,8 @@ static const char help[] =
     "       sl_load --print-sha256 --size SIZE         prints the SHA-256 of a file of that size\n"
     "       sl_load --hash-only SIZE                   times SHA-256 alone\n"
     "\n"
-    "  --method put|chunked|multipart|post|get   put\n"
+    "  --method put|chunked|multipart|post|get|tus|tus-create|tus-abandon\n"
+    "                         put; tus is a POST and a PATCH, counted as one; tus-abandon sends half of an upload\n"
     "  --dialect h1|h1-tls|h2c|h2-tls            h1; the others: put over one connection as fast as it goes\n"
     "  --streams N            of HTTP/2 at once, 1\n"
     "  --size SIZE            of one file, 1Mi; sizes take k, M, G, T, Ki, Mi, Gi, Ti\n"
@@ -25,7 +26,8 @@ static const char help[] =
     "  --connections N        1\n"
     "  --requests N           in all; one a connection or stream\n"
     "  --rate SIZE            bytes a second and connection; no limit\n"
-    "  --path PREFIX          /files/; put appends a unique name, post ?name=, get takes it as it is\n"
+    "  --path PREFIX          /files/; put appends a unique name, post ?name=, tus has it in its metadata,\n"
+    "                         get takes it as it is\n"
     "  --run-id TEXT          part of each name; from time and process\n"
     "  --seed N               of the bytes, 1\n"
     "  --probe PATH           GET it beside the load on a connection of its own\n"
@@ -110,8 +112,14 @@ static bool read_dialect(const char *text, enum sl_load_dialect *dialect_out)
 static bool read_method(const char *text, enum sl_load_method *method_out)
 {
     static const char *const names[] = {
-        [SL_LOAD_PUT] = "put",   [SL_LOAD_CHUNKED] = "chunked", [SL_LOAD_MULTIPART] = "multipart",
-        [SL_LOAD_POST] = "post", [SL_LOAD_GET] = "get",
+        [SL_LOAD_PUT] = "put",
+        [SL_LOAD_CHUNKED] = "chunked",
+        [SL_LOAD_MULTIPART] = "multipart",
+        [SL_LOAD_POST] = "post",
+        [SL_LOAD_GET] = "get",
+        [SL_LOAD_TUS] = "tus",
+        [SL_LOAD_TUS_CREATE] = "tus-create",
+        [SL_LOAD_TUS_ABANDON] = "tus-abandon",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(text, names[i]) == 0) {
@@ -260,6 +268,8 @@ bool sl_load_options_read(struct sl_load_options *o, int argc, char **argv)
         return complain("--target is missing", "");
     if (o->cut != SL_LOAD_CUT_NEVER && !o->cut_at_random && o->cut_after_bytes == 0)
         return complain("--abort needs --abort-after", "");
+    if (o->method == SL_LOAD_TUS && o->expect)
+        return complain("--expect does not go with --method", "tus");
     if (!fits_dialect(o))
         return complain("--dialect or --streams does not go with the other options", "");
     if (o->size == 0)

@@ -10,7 +10,16 @@
 #define SL_LOAD_PATH_MAX   512
 #define SL_LOAD_RUN_ID_MAX 32
 
-enum sl_load_method { SL_LOAD_PUT, SL_LOAD_CHUNKED, SL_LOAD_MULTIPART, SL_LOAD_POST, SL_LOAD_GET };
+enum sl_load_method {
+    SL_LOAD_PUT,
+    SL_LOAD_CHUNKED,
+    SL_LOAD_MULTIPART,
+    SL_LOAD_POST,
+    SL_LOAD_GET,
+    SL_LOAD_TUS,        /* POST that creates, then one PATCH to where its answer says */
+    SL_LOAD_TUS_CREATE, /* creation-with-upload: all in the POST */
+    SL_LOAD_TUS_ABANDON /* likewise the half of an upload whose rest never comes */
+};
 enum sl_load_dialect { SL_LOAD_H1, SL_LOAD_H1_TLS, SL_LOAD_H2C, SL_LOAD_H2_TLS };
 enum sl_load_cut { SL_LOAD_CUT_NEVER, SL_LOAD_CUT_RESET, SL_LOAD_CUT_HALF_CLOSE };
 enum sl_load_task { SL_LOAD_TASK_LOAD, SL_LOAD_TASK_PRINT_SHA256, SL_LOAD_TASK_HASH };

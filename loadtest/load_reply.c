@@ -38,6 +38,21 @@ static bool read_status(struct sl_load_reply *reply)
     return true;
 }
 
+/* The path of a URL (or what is one already), if there is room for it and it can stand in a request line. */
+static void read_location(struct sl_load_reply *reply, struct sl_bytes value)
+{
+    const char *end = value.base + value.len, *path = value.base;
+    if (value.len > 7 && (memcmp(path, "http://", 7) == 0 || memcmp(path, "https:/", 7) == 0))
+        path = memchr(path + 8, '/', value.len - 8);
+    if (path == NULL || path == end || *path != '/' || end - path >= SL_LOAD_LOCATION_MAX)
+        return;
+    for (const char *c = path; c < end; c++)
+        if (*c <= ' ' || *c >= 0x7f)
+            return;
+    memcpy(reply->location, path, (size_t)(end - path));
+    reply->location[end - path] = '\0';
+}
+
 static bool read_field(struct sl_load_reply *reply)
 {
     const char *colon = memchr(reply->line, ':', reply->line_len);
@@ -49,6 +64,8 @@ static bool read_field(struct sl_load_reply *reply)
         reply->has_length = true;
         return sl_bytes_to_u64(value, &reply->left);
     }
+    if (sl_bytes_equal_nocase(name, SL_BYTES("location")))
+        read_location(reply, value);
     if (sl_bytes_equal_nocase(name, SL_BYTES("transfer-encoding")))
         reply->chunked = sl_bytes_equal_nocase(value, SL_BYTES("chunked"));
     if (sl_bytes_equal_nocase(name, SL_BYTES("connection")) && sl_bytes_equal_nocase(value, SL_BYTES("close")))

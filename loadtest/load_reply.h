@@ -1,5 +1,5 @@
-/* One answer of the server, read byte by byte as it comes and not kept: the status and whether the connection lives
- * on are all that is wanted. Pure; the bytes of the body are counted and dropped. */
+/* One answer of the server, read byte by byte as it comes and not kept: the status, whether the connection lives
+ * on, and where an upload goes on are all that is wanted. Pure; the bytes of the body are counted and dropped. */
 #ifndef SLUICE_LOADTEST_LOAD_REPLY_H
 #define SLUICE_LOADTEST_LOAD_REPLY_H
 
@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SL_LOAD_LINE_MAX 120 /* longer lines are cut: none that we look at is */
+#define SL_LOAD_LINE_MAX     120 /* longer lines are cut: none that we look at is */
+#define SL_LOAD_LOCATION_MAX 96
 
 enum sl_load_reply_state {
     SL_LOAD_REPLY_STATUS,
@@ -34,6 +35,7 @@ struct sl_load_reply {
     bool has_length, chunked, closes;
     uint64_t left; /* of the body or the chunk */
     uint64_t body_bytes;
+    char location[SL_LOAD_LOCATION_MAX]; /* the path in Location; "": none, or a longer one */
     uint8_t line_len;
     char line[SL_LOAD_LINE_MAX];
 };

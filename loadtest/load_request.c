@@ -1,10 +1,13 @@
-/* The five kinds of request, each a row of pieces numbered from 0 (the head):
+/* The kinds of request, each a row of pieces numbered from 0 (the head):
  *   get        head
- *   put, post  head, body
+ *   put, post  head, body (tus-create, too)
+ *   tus        head; behind its answer another head, body
  *   chunked    head, { size line, body }, last chunk
  *   multipart  head, { part head, body }, closing delimiter
  * Rendering a piece again gives the same bytes, so a half-sent one needs no buffer. */
 #include "load_request.h"
+
+#include "sluice/base/base64.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -30,6 +33,34 @@ void sl_load_put_path(struct sl_text *text, const struct sl_load_options *option
                        number);
 }
 
+/* What tus wants to know of the whole, and its name; the first head of two says that nothing follows. */
+static void render_tus_fields(struct sl_text *head, const struct sl_load_shape *shape, uint64_t number)
+{
+    char name[SL_LOAD_RUN_ID_MAX + 32], encoded[SL_BASE64_LEN(sizeof name)];
+    int len = snprintf(name, sizeof name, "load-%s-%010" PRIu64 ".bin", shape->options->run_id, number);
+    size_t encoded_len = sl_base64_encode(encoded, name, (size_t)len);
+    uint64_t length = shape->options->method == SL_LOAD_TUS_ABANDON ? 2 * shape->body->size : shape->body->size;
+    sl_text_printf(head, "Tus-Resumable: 1.0.0\r\nUpload-Length: %" PRIu64 "\r\nUpload-Metadata: filename %.*s\r\n",
+                   length, (int)encoded_len, encoded);
+    if (shape->options->method == SL_LOAD_TUS)
+        sl_text_printf(head, "Content-Length: 0\r\n");
+    else
+        sl_text_printf(head, "Content-Type: application/offset+octet-stream\r\nContent-Length: %" PRIu64 "\r\n",
+                       shape->body->size);
+}
+
+/* The second head of tus. */
+static size_t render_patch(const struct sl_load_shape *shape, const char *target, char text[SL_LOAD_TEXT_MAX])
+{
+    int len = snprintf(text, SL_LOAD_TEXT_MAX,
+                       "PATCH %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sl_load\r\nTus-Resumable: 1.0.0\r\n"
+                       "Upload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n"
+                       "Content-Length: %" PRIu64 "\r\n\r\n",
+                       target, shape->options->host, shape->body->size);
+    assert(len > 0 && len < SL_LOAD_TEXT_MAX);
+    return (size_t)len;
+}
+
 static size_t render_head(const struct sl_load_shape *shape, uint64_t number, char text[SL_LOAD_TEXT_MAX])
 {
     const struct sl_load_options *options = shape->options;
@@ -40,6 +71,9 @@ static size_t render_head(const struct sl_load_shape *shape, uint64_t number, ch
     sl_text_printf(&head, " HTTP/1.1\r\nHost: %s\r\nUser-Agent: sl_load\r\n", options->host);
     switch (options->method) {
     case SL_LOAD_GET: break;
+    case SL_LOAD_TUS:        /* fall through */
+    case SL_LOAD_TUS_CREATE: /* fall through */
+    case SL_LOAD_TUS_ABANDON: render_tus_fields(&head, shape, number); break;
     case SL_LOAD_CHUNKED: sl_text_printf(&head, "Transfer-Encoding: chunked\r\n"); break;
     case SL_LOAD_POST: sl_text_printf(&head, "Content-Type: application/octet-stream\r\n"); /* fall through */
     case SL_LOAD_PUT: sl_text_printf(&head, "Content-Length: %" PRIu64 "\r\n", shape->content_length); break;
@@ -90,8 +124,11 @@ static bool is_body(const struct sl_load_shape *shape, uint64_t piece, uint64_t 
     *bytes_out = size;
     switch (shape->options->method) {
     case SL_LOAD_GET: return false;
-    case SL_LOAD_PUT: /* fall through */
+    case SL_LOAD_PUT:         /* fall through */
+    case SL_LOAD_TUS_CREATE:  /* fall through */
+    case SL_LOAD_TUS_ABANDON: /* fall through */
     case SL_LOAD_POST: return piece == 1;
+    case SL_LOAD_TUS: return piece == 2;
     case SL_LOAD_CHUNKED:
         if (piece == 0 || piece % 2 != 0)
             return false;
@@ -106,11 +143,17 @@ static bool is_body(const struct sl_load_shape *shape, uint64_t piece, uint64_t 
 void sl_load_shape_init(struct sl_load_shape *shape, const struct sl_load_options *options,
                         const struct sl_load_body *body)
 {
-    *shape = (struct sl_load_shape){.options = options, .body = body, .content_length = body->size};
+    *shape = (struct sl_load_shape){.options = options, .body = body, .content_length = body->size, .heads = 1};
     switch (options->method) {
     case SL_LOAD_GET: shape->pieces = 1; break;
-    case SL_LOAD_PUT: /* fall through */
+    case SL_LOAD_PUT:         /* fall through */
+    case SL_LOAD_TUS_CREATE:  /* fall through */
+    case SL_LOAD_TUS_ABANDON: /* fall through */
     case SL_LOAD_POST: shape->pieces = 2; break;
+    case SL_LOAD_TUS:
+        shape->pieces = 3;
+        shape->heads = 2;
+        break;
     case SL_LOAD_CHUNKED: shape->pieces = 2 * chunks(shape) + 2; break;
     case SL_LOAD_MULTIPART:
         shape->pieces = 2 * (uint64_t)options->files + 2;
@@ -122,14 +165,24 @@ void sl_load_shape_init(struct sl_load_shape *shape, const struct sl_load_option
     }
 }
 
+static size_t render_text(const struct sl_load_shape *shape, uint64_t number, struct sl_load_cursor cursor,
+                          char text[SL_LOAD_TEXT_MAX])
+{
+    if (cursor.piece == 0)
+        return render_head(shape, number, text);
+    return cursor.piece < shape->heads ? render_patch(shape, cursor.target, text)
+                                       : render_framing(shape, number, cursor.piece, text);
+}
+
 void sl_load_batch_fill(struct sl_load_batch *batch, const struct sl_load_shape *shape, uint64_t number,
                         struct sl_load_cursor cursor, uint64_t body_limit)
 {
     uint64_t room = body_limit < SL_LOAD_SEND_MAX ? body_limit : SL_LOAD_SEND_MAX;
     batch->count = 0;
+    batch->heads = shape->heads;
     for (; cursor.piece < shape->pieces && batch->count < SL_LOAD_BATCH_PIECES; cursor.piece++, cursor.offset = 0) {
-        bool is_head = cursor.piece == 0;
-        if (!is_head && room == 0)
+        bool is_head = cursor.piece < shape->heads;
+        if ((!is_head && room == 0) || sl_load_cursor_waits(cursor, shape))
             return;
         unsigned i = batch->count++;
         uint64_t file_offset, bytes;
@@ -137,8 +190,7 @@ void sl_load_batch_fill(struct sl_load_batch *batch, const struct sl_load_shape 
         if (is_body(shape, cursor.piece, &file_offset, &bytes)) {
             base = sl_load_body_slice(shape->body, file_offset + cursor.offset, SL_LOAD_SEND_MAX).base;
         } else {
-            bytes = is_head ? render_head(shape, number, batch->text[i])
-                            : render_framing(shape, number, cursor.piece, batch->text[i]);
+            bytes = render_text(shape, number, cursor, batch->text[i]);
             base = batch->text[i] + cursor.offset;
         }
         uint64_t left = bytes - cursor.offset;
@@ -157,7 +209,7 @@ uint64_t sl_load_batch_sent(const struct sl_load_batch *batch, struct sl_load_cu
     uint64_t behind_head = 0;
     for (unsigned i = 0; i < batch->count; i++) {
         uint64_t step = sent < batch->iov[i].iov_len ? sent : batch->iov[i].iov_len;
-        if (cursor->piece > 0)
+        if (cursor->piece >= batch->heads)
             behind_head += step;
         sent -= step;
         cursor->offset += step;

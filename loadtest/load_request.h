@@ -18,19 +18,21 @@ struct sl_load_shape {
     const struct sl_load_options *options; /* lent */
     const struct sl_load_body *body;       /* lent */
     uint64_t pieces;
+    unsigned heads;          /* how many of them are heads: 2 with tus */
     uint64_t content_length; /* of multipart too: all names have one length */
 };
 
 struct sl_load_cursor {
     uint64_t piece;
-    uint64_t offset; /* bytes of that piece that are sent */
+    uint64_t offset;    /* bytes of that piece that are sent */
+    const char *target; /* tus: the path that the first answer told; NULL: it is to come */
 };
 
 /* What the next sendmsg takes. One serves all connections, since it is filled and sent in one go. */
 struct sl_load_batch {
     struct iovec iov[SL_LOAD_BATCH_PIECES];
     uint64_t piece_left[SL_LOAD_BATCH_PIECES]; /* to the end of the piece; iov may take less */
-    unsigned count;
+    unsigned count, heads;
     char text[SL_LOAD_BATCH_PIECES][SL_LOAD_TEXT_MAX];
 };
 
@@ -41,7 +43,7 @@ void sl_load_shape_init(struct sl_load_shape *shape, const struct sl_load_option
                         const struct sl_load_body *body);
 
 /* Fills the batch with what follows the cursor of request `number`: the head always, of the rest at most
- * `body_limit` bytes. count 0: the limit is 0 and the head is sent. */
+ * `body_limit` bytes. count 0: the limit is 0 and the head is sent. The cursor neither ends nor waits. */
 void sl_load_batch_fill(struct sl_load_batch *batch, const struct sl_load_shape *shape, uint64_t number,
                         struct sl_load_cursor cursor, uint64_t body_limit);
 
@@ -51,6 +53,12 @@ uint64_t sl_load_batch_sent(const struct sl_load_batch *batch, struct sl_load_cu
 static inline bool sl_load_cursor_is_at_end(struct sl_load_cursor cursor, const struct sl_load_shape *shape)
 {
     return cursor.piece == shape->pieces;
+}
+
+/* All is sent that can be before the first of two answers. */
+static inline bool sl_load_cursor_waits(struct sl_load_cursor cursor, const struct sl_load_shape *shape)
+{
+    return shape->heads == 2 && cursor.piece == 1 && cursor.target == NULL;
 }
 
 #endif

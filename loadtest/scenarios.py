@@ -2,7 +2,7 @@
 what sl_load does to it. `bounds` are checked by --assert: (metric, relation, value) of each measured variant, on the
 worst round; `median_bounds` on the median of the rounds, for what one busy neighbour of the machine would spoil. A
 request that fails is always a missed bound. `ratio_bounds` are the same for the ratios to the variant `ratio_to`:
-pairs of one round, the median of them.
+pairs of one round, the median of them. The relation is "<" or ">".
 
 Both `ratio_to` and `ratio_bounds` may stand in a variant, for it alone; `ratio_to` then may name several, whose sum is
 meant.
@@ -30,6 +30,16 @@ NOISE = 1.05  # what a median of paired rounds may differ by and mean nothing
 
 def upload(method, size, *more, **rest):
     return {"server": "sluice", "load": ["--method", method, "--size", size, *more], **rest}
+
+
+def small(method, **rest):
+    return upload(method, "4Ki", "--connections", "32", "--requests", "20000", stored=20000 * 4096, **rest)
+
+
+def steady(**rest):
+    """Far from what the machine can do, so that what delays anybody is seen."""
+    return upload("put", "4Mi", "--connections", "4", "--rate", "12Mi", "--requests", "128", "--probe", "/healthz",
+                  "--probe-interval", "10", stored=512 * MIB, **rest)
 
 
 def dialect(name, size, *more, **rest):
@@ -125,8 +135,36 @@ SCENARIOS = {
     "small-4k": {
         "about": "20,000 uploads of 4 KiB over 32 connections: what a request costs",
         "variants": {
-            "put": upload("put", "4Ki", "--connections", "32", "--requests", "20000", stored=20000 * 4096),
+            "put": small("put"),
         },
+    },
+    "tus-1g": {
+        "about": "one tus upload of 1 GiB in one PATCH, beside a PUT; the same with SHA-256",
+        "variants": {
+            "put": upload("put", "1Gi", stored=GIB),
+            "tus": upload("tus", "1Gi", stored=GIB, ratio_to="put"),
+            "put-sha256": upload("put", "1Gi", stored=GIB, config=SHA256),
+            "tus-sha256": upload("tus", "1Gi", stored=GIB, config=SHA256, ratio_to="put-sha256"),
+        },
+        "ratio_bounds": [("cpu_s", "<", 1.1)],
+    },
+    "tus-4k": {
+        "about": "20,000 uploads of 4 KiB by creation-with-upload of tus over 32 connections, beside as many PUTs",
+        "variants": {
+            "put": small("put"),
+            "tus-create": small("tus-create", ratio_to="put", ratio_bounds=[("requests_per_s", ">", 0.5)]),
+        },
+    },
+    "expiry-10k": {
+        "about": "10,000 abandoned uploads expire while others send 512 MiB at 48 MiB/s: does anybody notice?",
+        "variants": {
+            "quiet": steady(),
+            "expiring": steady(prepare=["--method", "tus-abandon", "--size", "4Ki", "--connections", "32",
+                                        "--requests", "10000"],
+                               config={"upload-expiry": "1"}, expires=True),
+        },
+        "median_bounds": [("probe_p99_ms", "<", 5.0)],
+        "bounds": [("probe_errors", "<", 1)],
     },
     "get-1g": {
         "about": "one download of 1 GiB from the page cache, beside nginx without sendfile",
@@ -153,6 +191,17 @@ SCENARIOS = {
         "variants": {
             "baseline": {"server": "baseline", "load": ["--size", "16777217", "--requests", "3"],
                          "stored": 3 * 16777217, "verify": True},
+        },
+    },
+    "smoke-tus": {
+        "about": "tus of sluice: in two requests, and with the bytes in the first one; alone, and four at once",
+        "variants": {
+            "tus": upload("tus", "16777217", "--requests", "3", stored=3 * 16777217, verify=True),
+            "tus-sha256": upload("tus", "16777217", "--requests", "3", stored=3 * 16777217, verify=True,
+                                 config=SHA256),
+            "tus-create": upload("tus-create", "16777217", "--requests", "3", stored=3 * 16777217, verify=True),
+            **{f"{method}-small": upload(method, "4097", "--connections", "4", "--requests", "40", stored=40 * 4097,
+                                         verify=True) for method in ("tus", "tus-create")},
         },
     },
     "smoke-dialects": {

@@ -35,6 +35,22 @@ static const struct {
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", SL_LOAD_REPLY_BAD, 200, 0, false},
 };
 
+static const struct {
+    const char *field, *path;
+} locations[] = {
+    {"Location: http://127.0.0.1:8080/uploads/abc", "/uploads/abc"},
+    {"location:https://[::1]:1/uploads/abc ", "/uploads/abc"},
+    {"LOCATION: /uploads/abc", "/uploads/abc"},
+    {"Location: http://localhost", ""},
+    {"Location: http://", ""},
+    {"Location: uploads/abc", ""},
+    {"Location: /a b", ""},
+    {"Location: ", ""},
+    {"Content-Location: /files/x", ""},
+    {"Location: /0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
+     ""},
+};
+
 /* Feeds text in two pieces (or, with step 1, in single bytes) and returns the last event. */
 static enum sl_load_reply_event feed(struct sl_load_reply *reply, const char *text, size_t first, size_t step)
 {
@@ -65,11 +81,22 @@ static void reply_feed_cut_at_every_position_tells_the_same(void **state)
     }
 }
 
+static void reply_location_gives_its_path(void **state)
+{
+    for (size_t i = 0; i < sizeof locations / sizeof locations[0]; i++) {
+        char text[256];
+        struct sl_load_reply reply;
+        snprintf(text, sizeof text, "HTTP/1.1 201 Created\r\n%s\r\nContent-Length: 0\r\n\r\n", locations[i].field);
+        assert_int_equal(feed(&reply, text, 0, 1), SL_LOAD_REPLY_DONE);
+        assert_string_equal(reply.location, locations[i].path);
+    }
+}
+
 /* Everything a request puts on the wire when each send takes `step` bytes. Yours to free. */
 static char *render(const struct sl_load_shape *shape, uint64_t step, uint64_t limit, size_t *len_out)
 {
     static struct sl_load_batch batch;
-    struct sl_load_cursor cursor = {0};
+    struct sl_load_cursor cursor = {.target = "/uploads/abc"};
     char *wire = malloc(4 << 20);
     size_t len = 0;
     assert_non_null(wire);
@@ -91,8 +118,9 @@ static char *render(const struct sl_load_shape *shape, uint64_t step, uint64_t l
 
 static void batch_fill_short_sends_give_the_same_bytes(void **state)
 {
-    static const enum sl_load_method methods[] = {SL_LOAD_PUT, SL_LOAD_CHUNKED, SL_LOAD_MULTIPART, SL_LOAD_POST,
-                                                  SL_LOAD_GET};
+    static const enum sl_load_method methods[] = {SL_LOAD_PUT,        SL_LOAD_CHUNKED,    SL_LOAD_MULTIPART,
+                                                  SL_LOAD_POST,       SL_LOAD_GET,        SL_LOAD_TUS,
+                                                  SL_LOAD_TUS_CREATE, SL_LOAD_TUS_ABANDON};
     static const uint64_t sizes[] = {0, 1, SL_LOAD_CHUNK_BYTES, 2 * SL_LOAD_CHUNK_BYTES + 1};
     for (size_t m = 0; m < sizeof methods / sizeof methods[0]; m++)
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -108,17 +136,50 @@ static void batch_fill_short_sends_give_the_same_bytes(void **state)
             assert_int_equal(whole_len, dripped_len);
             assert_memory_equal(whole, dripped, whole_len);
             const char *body_start = strstr(whole, "\r\n\r\n") + 4;
+            if (methods[m] == SL_LOAD_TUS)
+                body_start = strstr(body_start, "\r\n\r\n") + 4;
             uint64_t sent = whole_len - (uint64_t)(body_start - whole);
-            if (methods[m] == SL_LOAD_PUT || methods[m] == SL_LOAD_MULTIPART || methods[m] == SL_LOAD_POST)
-                assert_int_equal(sent, shape.content_length);
-            else if (methods[m] == SL_LOAD_GET)
-                assert_int_equal(sent, 0);
-            else
+            if (methods[m] == SL_LOAD_CHUNKED)
                 assert_memory_equal(whole + whole_len - 5, "0\r\n\r\n", 5);
+            else
+                assert_int_equal(sent, methods[m] == SL_LOAD_GET ? 0 : shape.content_length);
             free(whole);
             free(dripped);
             sl_load_body_dispose(&body);
         }
+}
+
+/* tus: nothing goes behind the first head until its answer has told where; only what is sent there is body. */
+static void batch_fill_tus_waits_for_its_target(void **state)
+{
+    static struct sl_load_batch batch;
+    struct sl_load_options options = {.method = SL_LOAD_TUS, .path = "/files/", .run_id = "x", .host = "h"};
+    struct sl_load_cursor cursor = {0};
+    struct sl_load_body body;
+    struct sl_load_shape shape;
+    sl_load_body_init(&body, 1, 1000);
+    sl_load_shape_init(&shape, &options, &body);
+    sl_load_batch_fill(&batch, &shape, 7, cursor, UINT64_MAX);
+    assert_int_equal(batch.count, 1);
+    static const char first[] = "POST /files/ HTTP/1.1\r\nHost: h\r\nUser-Agent: sl_load\r\nTus-Resumable: 1.0.0\r\n"
+                                "Upload-Length: 1000\r\nUpload-Metadata: filename bG9hZC14LTAwMDAwMDAwMDcuYmlu\r\n"
+                                "Content-Length: 0\r\n\r\n";
+    assert_int_equal(batch.iov[0].iov_len, sizeof first - 1);
+    assert_memory_equal(batch.iov[0].iov_base, first, sizeof first - 1);
+    assert_int_equal(sl_load_batch_sent(&batch, &cursor, sizeof first - 1), 0);
+    assert_true(sl_load_cursor_waits(cursor, &shape));
+    sl_load_batch_fill(&batch, &shape, 7, cursor, UINT64_MAX);
+    assert_int_equal(batch.count, 0);
+
+    cursor.target = "/uploads/abc";
+    assert_false(sl_load_cursor_waits(cursor, &shape));
+    sl_load_batch_fill(&batch, &shape, 7, cursor, UINT64_MAX);
+    static const char second[] = "PATCH /uploads/abc HTTP/1.1\r\n";
+    assert_int_equal(batch.count, 2);
+    assert_memory_equal(batch.iov[0].iov_base, second, sizeof second - 1);
+    assert_int_equal(sl_load_batch_sent(&batch, &cursor, batch.iov[0].iov_len + 1000), 1000);
+    assert_true(sl_load_cursor_is_at_end(cursor, &shape));
+    sl_load_body_dispose(&body);
 }
 
 static void body_slice_two_slabs_of_a_body_differ(void **state)
@@ -196,7 +257,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reply_feed_cut_at_every_position_tells_the_same),
+        cmocka_unit_test(reply_location_gives_its_path),
         cmocka_unit_test(batch_fill_short_sends_give_the_same_bytes),
+        cmocka_unit_test(batch_fill_tus_waits_for_its_target),
         cmocka_unit_test(body_slice_two_slabs_of_a_body_differ),
         cmocka_unit_test(body_sha256_empty_and_known_is_right),
         cmocka_unit_test(histogram_at_quantiles_are_within_a_bucket),
