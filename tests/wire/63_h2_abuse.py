@@ -437,11 +437,12 @@ class Heads(Abuse):
 
 
 class Client(H2):
-    """An honest client: it keeps to the server's windows, and gives back what it has read."""
+    """An honest client: it keeps to the server's windows, and reads whatever is answered."""
 
     def __init__(self, server, **options):
         self.room, self.change, self.started = {0: 65_535}, 0, set()
         super().__init__(server, **options)
+        self.send(window_update(0, WINDOW_MAX - 65_535))
 
     def _take_in(self, came):
         before = self.settings.get(INITIAL_WINDOW_SIZE, 65_535)
