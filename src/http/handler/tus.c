@@ -170,19 +170,6 @@ static const struct sl_dialect dialect = {.check = check,
 
 /* ---- checksums ---- */
 
-static bool is_in_list(struct sl_bytes list, struct sl_bytes name)
-{
-    while (list.len > 0) {
-        const char *comma = memchr(list.base, ',', list.len);
-        size_t len = comma == NULL ? list.len : (size_t)(comma - list.base);
-        if (sl_bytes_equal_nocase(sl_bytes_trim((struct sl_bytes){list.base, len}), name))
-            return true;
-        size_t used = comma == NULL ? list.len : len + 1;
-        list = (struct sl_bytes){list.base + used, list.len - used};
-    }
-    return false;
-}
-
 /* "sha1 base64", added to what is promised already. */
 static sl_err parse_checksum(struct sl_bytes field, struct sl_digests *promised)
 {
@@ -223,7 +210,8 @@ static sl_err take_checksums(struct sl_resumption *r, struct sl_digests *promise
     struct sl_request *request = r->request;
     bool is_final = r->plan != NULL && r->plan->kind == SL_UPLOAD_FINAL;
     bool has_checksum = sl_request_has_header(request, "upload-checksum");
-    bool has_trailer = is_in_list(sl_request_header_list(request, "trailer"), SL_BYTES("upload-checksum"));
+    struct sl_bytes trailers = sl_request_header_list(request, "trailer");
+    bool has_trailer = h2o_contains_token(trailers.base, trailers.len, H2O_STRLIT("upload-checksum"), ',');
     if (is_final && (promised->set != 0 || has_checksum || has_trailer)) {
         r->detail = "A final upload has no body of its own to be checked. Repr-Digest tells the digest of the whole.";
         return SL_DIGEST_UNSUPPORTED;
