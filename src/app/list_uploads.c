@@ -24,7 +24,7 @@ static void put_text(struct list *list, struct sl_bytes text)
     while (at < end) {
         uint32_t rune = 0;
         size_t len = sl_utf8_sequence(at, (size_t)(end - at), &rune);
-        bool is_shown = len > 0 && rune >= 0x20 && !(rune >= 0x7f && rune < 0xa0) && !sl_utf8_is_deceptive(rune);
+        bool is_shown = len > 0 && !sl_utf8_is_control(rune) && !sl_utf8_is_deceptive(rune);
         if (!is_shown && list->is_json && len > 0 && rune <= 0xffff)
             fprintf(list->out, "\\u%04" PRIx32, rune);
         else if (!is_shown)

@@ -85,8 +85,7 @@ void sl_text_printf(struct sl_text *text, const char *format, ...)
 
 static bool is_plain(uint32_t rune)
 {
-    return rune >= 0x20 && !(rune >= 0x7f && rune < 0xa0) && rune != '"' && rune != '\\' &&
-           !sl_utf8_is_deceptive(rune);
+    return !sl_utf8_is_control(rune) && rune != '"' && rune != '\\' && !sl_utf8_is_deceptive(rune);
 }
 
 void sl_text_put_escaped(struct sl_text *text, struct sl_bytes piece)

@@ -47,7 +47,7 @@ static bool is_ordinary(unsigned char c, enum quoting quoting)
 
 static void put_json_rune(struct sl_text *text, struct sl_bytes piece, uint32_t rune)
 {
-    bool is_hidden = rune < 0x20 || (rune >= 0x7f && rune < 0xa0) || sl_utf8_is_deceptive(rune);
+    bool is_hidden = sl_utf8_is_control(rune) || sl_utf8_is_deceptive(rune);
     if (rune == '"' || rune == '\\')
         sl_text_printf(text, "\\%c", (char)rune);
     else if (is_hidden && rune <= 0xffff)

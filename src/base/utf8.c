@@ -26,6 +26,22 @@ size_t sl_utf8_sequence(const unsigned char *s, size_t len, uint32_t *rune_out)
     return need;
 }
 
+bool sl_utf8_is_control(uint32_t rune)
+{
+    return rune < 0x20 || (rune >= 0x7f && rune < 0xa0);
+}
+
+bool sl_utf8_is_clean(struct sl_bytes text)
+{
+    uint32_t rune;
+    for (size_t at = 0, n; at < text.len; at += n) {
+        n = sl_utf8_sequence((const unsigned char *)text.base + at, text.len - at, &rune);
+        if (n == 0 || sl_utf8_is_control(rune))
+            return false;
+    }
+    return true;
+}
+
 bool sl_utf8_is_deceptive(uint32_t rune)
 {
     return rune == 0x00ad || rune == 0x061c || rune == 0x180e || (rune >= 0x200b && rune <= 0x200f) ||

@@ -11,7 +11,7 @@ static uint32_t front_rune(struct sl_bytes name, size_t *used_out)
     uint32_t rune;
     size_t n = sl_utf8_sequence((const unsigned char *)name.base, name.len, &rune);
     *used_out = n > 0 ? n : 1;
-    bool is_control = n > 0 && (rune < 0x20 || (rune >= 0x7f && rune < 0xa0));
+    bool is_control = n > 0 && sl_utf8_is_control(rune);
     return n == 0 || is_control ? '_' : rune;
 }
 

@@ -20,24 +20,6 @@ static int percent_byte(const char *s, size_t len)
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-static bool is_control(uint32_t rune)
-{
-    return rune < 0x20 || (rune >= 0x7f && rune < 0xa0);
-}
-
-/* Well-formed UTF-8 without control characters. */
-static bool is_clean_text(struct sl_bytes s)
-{
-    for (size_t i = 0; i < s.len;) {
-        uint32_t rune;
-        size_t n = sl_utf8_sequence((const unsigned char *)s.base + i, s.len - i, &rune);
-        if (n == 0 || is_control(rune))
-            return false;
-        i += n;
-    }
-    return true;
-}
-
 static bool is_segment(struct sl_bytes s)
 {
     if (s.len == 0 || s.len > SL_SEGMENT_BYTES_MAX || memchr(s.base, '\\', s.len) != NULL)
@@ -48,7 +30,7 @@ static bool is_segment(struct sl_bytes s)
 /* segment *( "/" segment ) */
 static bool is_path(struct sl_bytes path)
 {
-    if (!is_clean_text(path))
+    if (!sl_utf8_is_clean(path))
         return false;
     for (const char *slash; (slash = memchr(path.base, '/', path.len)) != NULL;) {
         struct sl_bytes segment = {path.base, (size_t)(slash - path.base)};
@@ -133,7 +115,7 @@ static size_t clean_into(char *out, size_t room, struct sl_bytes raw)
     for (size_t i = 0; i < raw.len;) {
         uint32_t rune;
         size_t n = sl_utf8_sequence((const unsigned char *)raw.base + i, raw.len - i, &rune);
-        bool is_good = n > 0 && !is_control(rune) && !sl_utf8_is_deceptive(rune);
+        bool is_good = n > 0 && !sl_utf8_is_control(rune) && !sl_utf8_is_deceptive(rune);
         size_t put = is_good ? n : 1;
         if (put > room - len)
             break;
@@ -250,7 +232,7 @@ sl_err sl_query_find(struct sl_bytes query, const char *key, char *out, size_t r
         struct sl_bytes name = shift(&value, '=');
         if (!is_key(name, key))
             continue;
-        if (is_found || !query_decode(value, out, room - 1, &len) || !is_clean_text((struct sl_bytes){out, len})) {
+        if (is_found || !query_decode(value, out, room - 1, &len) || !sl_utf8_is_clean((struct sl_bytes){out, len})) {
             out[0] = '\0';
             return SL_BAD_PATH;
         }

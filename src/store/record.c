@@ -89,22 +89,9 @@ bool sl_record_take(struct sl_bytes *rest, unsigned *tag_out, struct sl_bytes *v
     return true;
 }
 
-static bool is_text(struct sl_bytes text, size_t max)
-{
-    if (text.len > max)
-        return false;
-    uint32_t rune;
-    for (size_t at = 0, n; at < text.len; at += n) {
-        n = sl_utf8_sequence((const unsigned char *)text.base + at, text.len - at, &rune);
-        if (n == 0 || rune < 0x20 || (rune >= 0x7f && rune < 0xa0))
-            return false;
-    }
-    return true;
-}
-
 void sl_record_text(struct sl_bytes value, size_t max, struct sl_bytes *text_out)
 {
-    if (is_text(value, max))
+    if (value.len <= max && sl_utf8_is_clean(value))
         *text_out = value;
 }
 

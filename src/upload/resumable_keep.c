@@ -146,19 +146,6 @@ static struct sl_bytes done_state(const struct sl_path *path, void *ctx)
     return (struct sl_bytes){resumable->work->encoded, len};
 }
 
-/* UTF-8 without control bytes. */
-static bool is_text(struct sl_bytes text)
-{
-    const unsigned char *at = (const unsigned char *)text.base;
-    uint32_t rune;
-    for (size_t i = 0, n; i < text.len; i += n) {
-        n = sl_utf8_sequence(at + i, text.len - i, &rune);
-        if (n == 0 || rune < 0x20 || (rune >= 0x7f && rune < 0xa0))
-            return false;
-    }
-    return true;
-}
-
 /* The name that the sender gave it, as it stands in what it told. */
 static struct sl_bytes original_name(const struct sl_upload_state *state, char room[NAME_BYTES_MAX])
 {
@@ -169,7 +156,7 @@ static struct sl_bytes original_name(const struct sl_upload_state *state, char r
         !sl_tus_metadata_find(state->metadata, "name", room, NAME_BYTES_MAX, &len))
         return (struct sl_bytes){0};
     struct sl_bytes name = {room, len};
-    return is_text(name) ? name : (struct sl_bytes){0};
+    return sl_utf8_is_clean(name) ? name : (struct sl_bytes){0};
 }
 
 void sl_resumable_name(struct sl_resumable *resumable)
