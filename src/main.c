@@ -1,5 +1,6 @@
 /* The program: reads its configuration, starts the workers, waits for a signal, drains. */
 #include "sluice/app/config.h"
+#include "sluice/app/confine.h"
 #include "sluice/app/list_uploads.h"
 #include "sluice/app/worker.h"
 #include "sluice/base/clock.h"
@@ -31,6 +32,7 @@ struct program {
     struct sl_hash_pool *hash_pool;
     struct sl_uploads *uploads;
     struct sl_tls *tls; /* NULL: no listener is TLS */
+    char confined[160];
     struct sl_worker **workers;
     unsigned worker_count;
     unsigned fds_max;
@@ -132,6 +134,15 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
     return true;
 }
 
+/* It is told how it went: who has no Landlock is to be served as well. */
+static void confine(struct program *program)
+{
+    if (program->config.confine == SL_CONFINE_OFF)
+        snprintf(program->confined, sizeof program->confined, "no: as configured");
+    else
+        (void)!sl_confine_to_config(&program->config, program->confined, sizeof program->confined);
+}
+
 static struct sl_uploads_options uploads_options(const struct sl_config *config)
 {
     unsigned done_s = config->upload_expiry_s < DONE_EXPIRY_S ? config->upload_expiry_s : DONE_EXPIRY_S;
@@ -162,9 +173,13 @@ static int start(struct program *program)
     struct sl_worker_options *options = calloc(config->loops, sizeof *options);
     if (options == NULL)
         abort();
-    if (config->digests != 0)
-        program->hash_pool = sl_hash_pool_create(config->hash_threads);
-    bool is_up = open_listeners(program, options) && start_workers(program, options);
+    bool is_up = open_listeners(program, options);
+    if (is_up) {
+        confine(program); /* before any thread, so that all are */
+        if (config->digests != 0)
+            program->hash_pool = sl_hash_pool_create(config->hash_threads);
+        is_up = start_workers(program, options);
+    }
     free(options);
     return is_up ? 0 : EXIT_BAD_START;
 }
@@ -188,6 +203,7 @@ static void say_started(const struct program *program)
                "              and uploads cannot be resumed");
     printf("  %-11s %s\n", "engine", program->engine_reason);
     printf("  %-11s %s\n", "durability", durability[config->durability]);
+    printf("  %-11s %s\n", "confined", program->confined);
     if (strncmp(program->urls[0], "unix:", 5) == 0)
         printf("  %-11s curl --unix-socket %s -T FILE %s://localhost/\n", "try", program->urls[0] + 5,
                config->listeners.at[0].is_tls ? "https" : "http");

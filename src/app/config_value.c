@@ -15,6 +15,7 @@ _Static_assert(SL_DISK_AUTO == 0 && SL_DISK_IO_URING == 1 && SL_DISK_THREADS == 
 _Static_assert(SL_DURABILITY_FULL == 0 && SL_DURABILITY_DATA == 1 && SL_DURABILITY_NONE == 2, "durability's words");
 _Static_assert(SL_CONFLICT_ERROR == 0 && SL_CONFLICT_RENAME == 1 && SL_CONFLICT_OVERWRITE == 2, "conflict's words");
 _Static_assert(SL_DIRECT_AUTO == 0 && SL_DIRECT_OFF == 1, "order of direct's words");
+_Static_assert(SL_CONFINE_AUTO == 0 && SL_CONFINE_OFF == 1, "order of confine's words");
 _Static_assert(SL_INTERIM_AUTO == 0 && SL_INTERIM_ON == 1 && SL_INTERIM_OFF == 2, "order of interim's words");
 _Static_assert(SL_LOG_TEXT == 0 && SL_LOG_JSON == 1, "order of log-format's words");
 _Static_assert(sizeof(enum sl_disk_choice) == sizeof(unsigned), "enums are stored as unsigned");

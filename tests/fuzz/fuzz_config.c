@@ -55,6 +55,7 @@ static void check_config(const struct sl_config *config)
         require((unsigned char)*c >= 0x20 && (unsigned char)*c < 0x7f);
     require(config->engine <= SL_DISK_THREADS && config->durability <= SL_DURABILITY_NONE);
     require(config->conflict <= SL_CONFLICT_OVERWRITE && config->direct <= SL_DIRECT_OFF);
+    require(config->confine <= SL_CONFINE_OFF);
     require(config->log_format <= SL_LOG_JSON && config->interim <= SL_INTERIM_OFF);
     require(config->upload_expiry_s >= 1 && config->max_uploads >= 1);
     require(config->max_upload_bytes <= INT64_MAX && config->max_append_bytes <= INT64_MAX);

@@ -16,8 +16,7 @@ NO_TMPFILE = [str(pathlib.Path(__file__).with_name("no_tmpfile.py"))]
 
 def is_sanitized():
     """Sanitizers take memory and time of their own: bounds on these say nothing then."""
-    with open(support.BINARY, "rb") as program:
-        return b"__asan_init" in program.read()
+    return support.sanitizer() == "asan"
 
 
 def loop_fs(test, **options):

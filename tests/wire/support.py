@@ -60,14 +60,23 @@ def to_options(options, named):
     return words
 
 
+@functools.cache
+def sanitizer():
+    """"asan", "tsan", or None: what the program was built with."""
+    program = pathlib.Path(BINARY).read_bytes()
+    return next((name for name in ("asan", "tsan") if f"__{name}_init".encode() in program), None)
+
+
 def clean_environment(more=None):
     """Ours without SLUICE_*: the program reads those as its configuration and refuses what it does not know.
 
-    A sanitizer build is told what libh2o itself is known for.
+    A sanitizer build is told what libh2o itself is known for, and not confined: it reads /proc and runs a symbolizer.
     """
     known = REPOSITORY / "tests/support"
     sanitizers = {"LSAN_OPTIONS": f"suppressions={known}/lsan.supp:print_suppressions=0",
                   "TSAN_OPTIONS": f"suppressions={known}/tsan.supp"}
+    if sanitizer():
+        sanitizers["SLUICE_CONFINE"] = "off"
     ours = {key: value for key, value in os.environ.items() if not key.startswith("SLUICE_")}
     return {**sanitizers, **ours, **(more or {})}
 

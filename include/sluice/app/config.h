@@ -52,6 +52,7 @@ struct sl_files {
 };
 
 enum sl_direct { SL_DIRECT_AUTO, SL_DIRECT_OFF };
+enum sl_confine_choice { SL_CONFINE_AUTO, SL_CONFINE_OFF };
 enum sl_interim { SL_INTERIM_AUTO, SL_INTERIM_ON, SL_INTERIM_OFF };
 
 /* What the program is to do: the first word, if it is none of the options. */
@@ -80,6 +81,7 @@ struct sl_config {
     uint64_t max_append_bytes; /* likewise */
     enum sl_interim interim;
     enum sl_direct direct;
+    enum sl_confine_choice confine;
     unsigned loops;
     unsigned hash_threads;
     uint64_t buffer_memory_bytes;

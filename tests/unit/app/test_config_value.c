@@ -146,6 +146,7 @@ static const struct bad_row bad_values[] = {
     {"--durability=FULL", "write full, data or none"},
     {"--conflict=err", "write error, rename or overwrite"},
     {"--direct=on", "write auto or off"},
+    {"--confine=on", "write auto or off"},
     {"--log-format=xml", "write text or json"},
     {"--digest=", DIGEST_CURE},
     {"--digest=sha256", DIGEST_CURE},

@@ -1,0 +1,158 @@
+/* Landlock (Documentation/userspace-api/landlock.rst of Linux), by its system calls: libc has no functions for it. A
+ * right that the running kernel does not know must not be named, so the set follows its version. */
+#include "sluice/app/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/landlock.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Not in the headers of Linux 6.1. */
+#define ACCESS_TRUNCATE  (UINT64_C(1) << 14)
+#define ACCESS_IOCTL_DEV (UINT64_C(1) << 15)
+
+#define VERSION_MIN       2 /* the first one that lets a file be linked into another folder */
+#define VERSION_TRUNCATE  3
+#define VERSION_IOCTL_DEV 5
+
+#define ACCESS_OF_VERSION_MIN ((LANDLOCK_ACCESS_FS_REFER << 1) - 1)
+#define ACCESS_STORE                                                                              \
+    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_DIR | \
+     LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | \
+     LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REFER | ACCESS_TRUNCATE)
+
+static uint64_t known_access(long version)
+{
+    uint64_t access = ACCESS_OF_VERSION_MIN;
+    if (version >= VERSION_TRUNCATE)
+        access |= ACCESS_TRUNCATE;
+    if (version >= VERSION_IOCTL_DEV)
+        access |= ACCESS_IOCTL_DEV;
+    return access;
+}
+
+static uint64_t access_of(enum sl_place_use use)
+{
+    switch (use) {
+    case SL_PLACE_STORE: return ACCESS_STORE;
+    case SL_PLACE_READ: return LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+    case SL_PLACE_SOCKET: return LANDLOCK_ACCESS_FS_REMOVE_FILE;
+    }
+    return 0;
+}
+
+static int add_place(int ruleset, const struct sl_place *place, uint64_t known)
+{
+    int fd = open(place->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    struct landlock_path_beneath_attr rule = {.allowed_access = access_of(place->use) & known, .parent_fd = fd};
+    int failed = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0 ? errno : 0;
+    close(fd);
+    return failed;
+}
+
+/* 0, or an errno. */
+static int restrict_to(int ruleset, const struct sl_place *places, size_t count, uint64_t known)
+{
+    for (size_t i = 0; i < count; i++) {
+        int failed = add_place(ruleset, &places[i], known);
+        if (failed != 0)
+            return failed;
+    }
+    return syscall(SYS_landlock_restrict_self, ruleset, 0) != 0 ? errno : 0;
+}
+
+static sl_err refused(int sys_errno, char *words_out, size_t room)
+{
+    snprintf(words_out, room, "no: Landlock says %s", strerrordesc_np(sys_errno));
+    return sl_err_of_errno(sys_errno);
+}
+
+sl_err sl_confine(const struct sl_place *places, size_t count, char *words_out, size_t room)
+{
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* Linux has had it since 3.5; Landlock asks for it */
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    if (version < VERSION_MIN) {
+        snprintf(words_out, room, "no: this kernel has no Landlock that lets files be linked (Linux 5.19 has)");
+        return SL_UNSUPPORTED;
+    }
+    uint64_t known = known_access(version);
+    struct landlock_ruleset_attr attr = {.handled_access_fs = known};
+    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr.handled_access_fs, 0);
+    if (ruleset < 0)
+        return refused(errno, words_out, room);
+    int failed = restrict_to(ruleset, places, count, known);
+    close(ruleset);
+    if (failed != 0)
+        return refused(failed, words_out, room);
+    snprintf(words_out, room, "by Landlock to what is served%s",
+             version >= VERSION_TRUNCATE ? "" : ", but for truncation");
+    return SL_OK;
+}
+
+/* ---- what the program needs ---- */
+
+#define PLACES_MAX (1 + 4 * SL_FILES_MAX + SL_LISTEN_MAX)
+
+struct places {
+    struct sl_place at[PLACES_MAX];
+    size_t count;
+};
+
+static void add(struct places *places, char *path, enum sl_place_use use)
+{
+    if (path != NULL)
+        places->at[places->count++] = (struct sl_place){path, use};
+}
+
+/* The folder that a file is in; NULL: the path leads nowhere. Yours. */
+static char *folder_of(const char *path)
+{
+    char *copy = strdup(path);
+    if (copy == NULL)
+        abort();
+    char *slash = strrchr(copy, '/');
+    if (slash == NULL)
+        memcpy(copy, ".", 2); /* a name has at least one byte */
+    else
+        slash[slash == copy] = '\0';
+    return copy;
+}
+
+static char *real_folder_of(const char *path)
+{
+    char real[PATH_MAX];
+    return realpath(path, real) != NULL ? folder_of(real) : NULL;
+}
+
+/* Such files are often links into another folder, and are replaced by renaming. */
+static void add_files(struct places *places, const struct sl_files *files)
+{
+    for (size_t i = 0; i < files->count; i++) {
+        add(places, folder_of(files->at[i]), SL_PLACE_READ);
+        add(places, real_folder_of(files->at[i]), SL_PLACE_READ);
+    }
+}
+
+sl_err sl_confine_to_config(const struct sl_config *config, char *words_out, size_t room)
+{
+    struct places places = {0};
+    add(&places, strdup(config->root), SL_PLACE_STORE);
+    add_files(&places, &config->tls_certs);
+    add_files(&places, &config->tls_keys);
+    for (size_t i = 0; i < config->listeners.count; i++)
+        if (config->listeners.at[i].kind == SL_LISTEN_UNIX)
+            add(&places, folder_of(config->listeners.at[i].address.un.sun_path), SL_PLACE_SOCKET);
+    sl_err err = sl_confine(places.at, places.count, words_out, room);
+    for (size_t i = 0; i < places.count; i++)
+        free((char *)places.at[i].path);
+    return err;
+}
