@@ -1,5 +1,8 @@
 #include "sluice/net/listener.h"
 
+#include "sluice/base/list.h"
+#include "sluice/base/log.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -14,12 +17,16 @@
 
 #define BACKLOG          1024
 #define ACCEPTS_PER_TURN 16 /* then others have their turn */
+#define REST_MS          100
 
 struct sl_listener {
+    h2o_loop_t *loop;
     h2o_socket_t *socket;
     sl_listener_cb on_accept;
     void *ctx;
-    bool is_paused;
+    bool is_paused, is_in_want;
+    h2o_timeout_t rest; /* linked: there was no descriptor, or no memory, for one who waits */
+    h2o_timeout_entry_t rest_entry;
 };
 
 /* ---- opening ---- */
@@ -140,6 +147,36 @@ sl_err sl_listener_open(const struct sockaddr *address, socklen_t len, unsigned 
 
 /* ---- accepting ---- */
 
+static void on_acceptable(h2o_socket_t *socket, const char *err);
+
+static bool is_resting(struct sl_listener *listener)
+{
+    return h2o_timeout_is_linked(&listener->rest_entry);
+}
+
+static void on_rested(h2o_timeout_entry_t *entry)
+{
+    struct sl_listener *listener = SL_CONTAINER_OF(entry, struct sl_listener, rest_entry);
+    if (!listener->is_paused)
+        h2o_socket_read_start(listener->socket, on_acceptable);
+}
+
+/* Who waits stays in the kernel's queue, and the socket readable: asking again at once would take the whole thread from
+ * those who could give a descriptor back. */
+static void rest(struct sl_listener *listener)
+{
+    if (!listener->is_in_want)
+        sl_log(SL_LOG_WARN, "connections have to wait: %s", strerror(errno));
+    listener->is_in_want = true;
+    h2o_socket_read_stop(listener->socket);
+    h2o_timeout_link(listener->loop, &listener->rest, &listener->rest_entry);
+}
+
+static bool is_for_want(int sys_errno)
+{
+    return sys_errno == EMFILE || sys_errno == ENFILE || sys_errno == ENOBUFS || sys_errno == ENOMEM;
+}
+
 static void on_acceptable(h2o_socket_t *socket, const char *err)
 {
     struct sl_listener *listener = socket->data;
@@ -147,8 +184,12 @@ static void on_acceptable(h2o_socket_t *socket, const char *err)
         return;
     for (int i = 0; i < ACCEPTS_PER_TURN && !listener->is_paused; i++) {
         h2o_socket_t *accepted = h2o_evloop_socket_accept(socket);
-        if (accepted == NULL)
+        if (accepted == NULL) {
+            if (is_for_want(errno))
+                rest(listener);
             return;
+        }
+        listener->is_in_want = false;
         listener->on_accept(accepted, listener->ctx);
     }
 }
@@ -158,6 +199,9 @@ struct sl_listener *sl_listener_start(h2o_loop_t *loop, int fd, sl_listener_cb o
     struct sl_listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL)
         abort();
+    listener->loop = loop;
+    h2o_timeout_init(loop, &listener->rest, REST_MS);
+    listener->rest_entry.cb = on_rested;
     listener->socket = h2o_evloop_socket_create(loop, fd, H2O_SOCKET_FLAG_DONT_READ);
     listener->socket->data = listener;
     listener->on_accept = on_accept;
@@ -179,11 +223,14 @@ void sl_listener_resume(struct sl_listener *listener)
     if (!listener->is_paused)
         return;
     listener->is_paused = false;
-    h2o_socket_read_start(listener->socket, on_acceptable);
+    if (!is_resting(listener))
+        h2o_socket_read_start(listener->socket, on_acceptable);
 }
 
 void sl_listener_close(struct sl_listener *listener)
 {
+    h2o_timeout_unlink(&listener->rest_entry);
+    h2o_timeout_dispose(listener->loop, &listener->rest);
     h2o_socket_read_stop(listener->socket);
     h2o_socket_close(listener->socket);
     free(listener);

@@ -2,6 +2,7 @@
 #include "net_case.h"
 #include "sluice/net/listener.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define FDS 3u
@@ -211,6 +212,59 @@ static void pause_inside_on_accept_takes_no_more(void **state)
     sl_listener_close(listener);
 }
 
+static void set_fd_limit(rlim_t most)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = most;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void without_descriptors_it_waits_and_does_not_spin(void **state)
+{
+    assert_int_equal(open4(0, 1), SL_OK);
+    in_port_t port = net_port(fds[0]);
+    struct sl_listener *listener = sl_listener_start(loop, fds[0], on_accept, &loop);
+    int clients[] = {client_of(port), client_of(port)};
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    set_fd_limit(3);
+    unsigned turns = 0;
+    for (uint64_t end = now_ms() + 250; now_ms() < end; turns++)
+        sl_loop_turn(loop, 10);
+    sl_listener_pause(listener); /* in the midst of its rest */
+    sl_listener_resume(listener);
+    net_settle(loop);
+    set_fd_limit(before.rlim_cur);
+    assert_int_equal(accepted, 0);
+    assert_true(turns < 100);
+    NET_UNTIL(loop, accepted == 2);
+    close(clients[0]);
+    close(clients[1]);
+    sl_listener_close(listener);
+}
+
+static void closed_while_it_rests(void **state)
+{
+    assert_int_equal(open4(0, 1), SL_OK);
+    struct sl_listener *listener = sl_listener_start(loop, fds[0], on_accept, &loop);
+    int client = client_of(net_port(fds[0]));
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    set_fd_limit(3);
+    net_settle(loop);
+    set_fd_limit(before.rlim_cur);
+    sl_listener_close(listener);
+    close(client);
+}
+
 static void many_are_all_accepted(void **state)
 {
     int clients[100];
@@ -229,11 +283,18 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest cases[] = {
-        CASE(port_0_is_one_port_for_all_sockets),   CASE(taken_port_is_refused_in_plain_words_and_nothing_stays_open),
-        CASE(port_is_free_again_after_a_restart),   CASE(any_address_of_6_takes_4_too),
-        CASE(foreign_address_is_refused),           CASE(unix_socket_is_shared_and_a_stale_one_replaced),
-        CASE(what_is_no_socket_is_never_removed),   CASE(paused_listener_lets_the_kernel_hold_them),
-        CASE(pause_inside_on_accept_takes_no_more), CASE(many_are_all_accepted),
+        CASE(port_0_is_one_port_for_all_sockets),
+        CASE(taken_port_is_refused_in_plain_words_and_nothing_stays_open),
+        CASE(port_is_free_again_after_a_restart),
+        CASE(any_address_of_6_takes_4_too),
+        CASE(foreign_address_is_refused),
+        CASE(unix_socket_is_shared_and_a_stale_one_replaced),
+        CASE(what_is_no_socket_is_never_removed),
+        CASE(paused_listener_lets_the_kernel_hold_them),
+        CASE(pause_inside_on_accept_takes_no_more),
+        CASE(many_are_all_accepted),
+        CASE(without_descriptors_it_waits_and_does_not_spin),
+        CASE(closed_while_it_rests),
     };
     loop = h2o_evloop_create();
     return cmocka_run_group_tests(cases, NULL, NULL);
