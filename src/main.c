@@ -17,14 +17,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define DRAIN_MS  10000u /* what is in flight may take so long to finish */
-#define ABORT_MS  10000u /* and so long to be given back, which is up to the disk */
+#define ABORT_MS  10000u /* what is cut off may take so long to be given back, which is up to the disk */
 #define SPARE_FDS 64u    /* listeners, rings, event fds, logs */
 #define FILES_MAX 8192u  /* uploads of a loop at once: each takes some 4 KB beside its buffers */
 
 #define DONE_EXPIRY_S 3600u /* a client that lost the last answer asks again by then */
 
-enum { EXIT_BAD_CONFIG = 2, EXIT_BAD_START = 3 };
+enum { EXIT_STUCK = 1, EXIT_BAD_CONFIG = 2, EXIT_BAD_START = 3, EXIT_CUT_OFF = 4 };
 
 struct program {
     struct sl_config config;
@@ -284,7 +283,7 @@ static void wait_for_signal(struct program *program, int fd)
             reload(program);
     } while (info.ssi_signo == SIGHUP);
     sl_log(SL_LOG_INFO, "stopping on signal %u: finishing what is in flight, for at most %u s", info.ssi_signo,
-           DRAIN_MS / 1000);
+           program->config.shutdown_timeout_s);
 }
 
 /* Joins all that end within `ms`, one deadline for them together. How many are still at it? */
@@ -301,15 +300,16 @@ static unsigned join_within(struct program *program, bool *is_home, unsigned ms)
     return missing;
 }
 
-/* false: something did not come home, and is left to the kernel. */
-static bool stop_workers(struct program *program)
+/* The exit code. EXIT_STUCK: something did not come home, and is left to the kernel. */
+static int stop_workers(struct program *program)
 {
     bool *is_home = calloc(program->worker_count, sizeof *is_home);
     if (is_home == NULL)
         abort();
     for (unsigned i = 0; i < program->worker_count; i++)
         sl_worker_drain(program->workers[i]);
-    unsigned missing = join_within(program, is_home, DRAIN_MS);
+    unsigned missing = join_within(program, is_home, program->config.shutdown_timeout_s * 1000);
+    int status = missing > 0 ? EXIT_CUT_OFF : 0;
     if (missing > 0) {
         sl_log(SL_LOG_WARN, "aborting the uploads that are still in flight");
         for (unsigned i = 0; i < program->worker_count; i++)
@@ -320,7 +320,7 @@ static bool stop_workers(struct program *program)
     if (missing > 0)
         sl_log(SL_LOG_ERROR, "the disk does not answer; leaving all the same");
     free(is_home);
-    return missing == 0;
+    return missing > 0 ? EXIT_STUCK : status;
 }
 
 static void remove_sockets(const struct program *program)
@@ -362,12 +362,11 @@ int main(int argc, char *argv[], char *envp[])
     say_started(&program);
     wait_for_signal(&program, signal_fd);
     end_on_next_signal();
-    bool are_home = stop_workers(&program);
+    status = stop_workers(&program);
     remove_sockets(&program);
     sl_log_stop();
-    if (!are_home)
-        return 1;
-    dispose(&program);
+    if (status != EXIT_STUCK)
+        dispose(&program);
     close(signal_fd);
-    return 0;
+    return status;
 }

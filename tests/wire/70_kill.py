@@ -6,6 +6,7 @@ SLUICE_ROUNDS sets how often each case is repeated, for a soak.
 
 import os
 import random
+import signal
 import subprocess
 import tempfile
 import time
@@ -17,7 +18,8 @@ import uploaders
 
 ROUNDS = int(os.environ.get("SLUICE_ROUNDS", "4"))
 ACKS = (5, 60)  # the kill comes after so many acknowledgments
-STOP_SECONDS = 15  # the drain's 10, and what giving back takes
+STOP_SECONDS = 7  # the drain's 2, and what giving back takes
+CUT_OFF = 4  # the exit code
 OWN_PIDS = ["unshare", "--pid", "--fork", "--kill-child"]
 
 
@@ -89,15 +91,35 @@ class Stop:
             self.assertEqual(faults.broken(server.root), [])
 
     def test_stop_waits_for_stalled_clients_once_not_once_a_loop(self):
-        with support.Sluice(engine=self.engine, wrapper=faults.NO_TMPFILE, loops=3) as server:
+        with support.Sluice(engine=self.engine, wrapper=faults.NO_TMPFILE, loops=3, shutdown_timeout=2) as server:
             clients = [self.enterContext(support.raw(server)) for _ in range(20)]
             for number, client in enumerate(clients):
                 client.send(b"PUT /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\npart" % number)
             support.wait_until(lambda: len(server.temp_files()) == len(clients), "all uploads begun")
             begin = time.monotonic()
-            server.stop()
-            self.assertLess(time.monotonic() - begin, STOP_SECONDS)
-            self.assertEqual(server.stored(), [])
+            server.terminate()
+            self.assertEqual(server.wait(), CUT_OFF)
+            self.assertTrue(2 <= time.monotonic() - begin < STOP_SECONDS)
+            self.assertEqual((server.stored(), server.temp_files()), ([], []))
+
+    def test_who_cannot_wait_cuts_all_off_at_once(self):
+        with support.Sluice(engine=self.engine, shutdown_timeout=0) as server:
+            with support.raw(server) as client:
+                client.send(b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n")
+                client.head()
+                server.terminate()
+                self.assertEqual(server.wait(), CUT_OFF)
+            self.assertEqual((server.stored(), server.temp_files()), ([], []))
+
+    def test_a_second_signal_ends_it_at_once(self):
+        with support.Sluice(engine=self.engine, shutdown_timeout=3600) as server:
+            with support.raw(server) as client:
+                client.send(b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n")
+                client.head()
+                server.terminate()
+                support.wait_until(lambda: any("stopping on signal" in line for line in server.log), "the first one")
+                server.terminate()
+                self.assertEqual(server.wait(), -signal.SIGTERM)
 
 
 class TwoServers:

@@ -86,6 +86,7 @@ struct sl_config {
     unsigned hash_threads;
     uint64_t buffer_memory_bytes;
     enum sl_log_format log_format;
+    unsigned shutdown_timeout_s;
     unsigned head_timeout_s;
     unsigned body_timeout_s;
     uint64_t min_rate_bytes_s; /* 0: off */

@@ -19,8 +19,8 @@ struct sl_listener;
 /* socket: yours. */
 typedef void (*sl_listener_cb)(h2o_socket_t *socket, void *ctx);
 
-/* Accepts on `fd` (taken) until closed; while the process or the machine has no descriptor left for another, it asks ten
- * times a second. Loop thread, or before it runs. */
+/* Accepts on `fd` (taken) until closed; while the process or the machine has no descriptor left for another, it asks
+ * ten times a second. Loop thread, or before it runs. */
 struct sl_listener *sl_listener_start(h2o_loop_t *loop, int fd, sl_listener_cb on_accept, void *ctx);
 
 /* Holds back, with the queue of the kernel to wait in, and goes on. Repeating either is fine. */

@@ -130,6 +130,7 @@ static const struct bad_row bad_values[] = {
     {"--max-connections=0", "write a number from 1 to 1000000"},
     {"--max-connections=1k", "write a number from 1 to 1000000"},
     {"--max-connections=4294967297", "write a number from 1 to 1000000"},
+    {"--shutdown-timeout=86401", "write a number from 0 to 86400, in seconds"},
     {"--head-timeout=0", "write a number from 1 to 86400, in seconds"},
     {"--head-timeout=10s", "write a number from 1 to 86400, in seconds"},
     {"--body-timeout=86401", "write a number from 1 to 86400, in seconds"},
