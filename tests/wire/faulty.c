@@ -28,19 +28,25 @@ sl_err __real_sl_disk_create(enum sl_disk_choice choice, struct sl_slab_pool *po
 sl_err __wrap_sl_disk_create(enum sl_disk_choice choice, struct sl_slab_pool *pool, struct sl_disk **disk_out,
                              char *reason_out, size_t reason_room);
 
-static struct faults *map_faults(const char *path)
+static struct faults *faults; /* NULL: nothing fails */
+
+/* Before main(), which gives up the right to open it. */
+__attribute__((constructor)) static void map_faults(void)
 {
+    const char *path = getenv("SLUICE_TEST_FAULTS");
+    if (path == NULL)
+        return;
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    void *map = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(struct faults), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *map = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) {
         perror("SLUICE_TEST_FAULTS");
-        exit(1);
+        _exit(1);
     }
     close(fd);
-    return map;
+    faults = map;
 }
 
-static bool takes_last(struct faults *faults)
+static bool takes_last(void)
 {
     uint32_t left = atomic_load(&faults->left);
     while (left > 0 && !atomic_compare_exchange_weak(&faults->left, &left, left - 1)) {
@@ -50,11 +56,11 @@ static bool takes_last(struct faults *faults)
 
 static void before(struct sl_disk *disk, enum sl_disk_kind kind, void *ctx)
 {
-    struct faults *faults = ctx;
+    (void)ctx;
     atomic_fetch_add(&faults->seen[kind], 1);
     if ((atomic_load(&faults->kinds) >> kind & 1) == 0)
         return;
-    if (atomic_load(&faults->every) == 0 && !takes_last(faults))
+    if (atomic_load(&faults->every) == 0 && !takes_last())
         return;
     atomic_store(&faults->struck, kind + 1);
     int sys_errno = (int)atomic_load(&faults->sys_errno);
@@ -67,14 +73,10 @@ static void before(struct sl_disk *disk, enum sl_disk_kind kind, void *ctx)
 sl_err __wrap_sl_disk_create(enum sl_disk_choice choice, struct sl_slab_pool *pool, struct sl_disk **disk_out,
                              char *reason_out, size_t reason_room)
 {
-    static struct faults *faults; /* loops are made one after the other */
     sl_err err = __real_sl_disk_create(choice, pool, disk_out, reason_out, reason_room);
-    const char *path = getenv("SLUICE_TEST_FAULTS");
-    if (err != SL_OK || path == NULL)
+    if (err != SL_OK || faults == NULL)
         return err;
-    if (faults == NULL)
-        faults = map_faults(path);
     *disk_out = fake_disk_create_over(*disk_out);
-    fake_disk_watch(*disk_out, before, faults);
+    fake_disk_watch(*disk_out, before, NULL);
     return SL_OK;
 }
