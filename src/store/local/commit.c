@@ -90,9 +90,10 @@ static void on_holder_to_tell(struct sl_store_object *object, sl_err err)
     close_up(object);
 }
 
+/* What a file needs for its name was there when we began. Where it is gone, somebody takes the store away. */
 static void commit_fail(struct sl_store_object *object, sl_err err, int sys_errno)
 {
-    object->err = err;
+    object->err = err == SL_NOT_FOUND && !object->is_linked ? SL_IO : err;
     object->sys_errno = sys_errno;
     unnumber_path(object);
     if (err == SL_EXISTS && object->holder == NULL)
