@@ -204,6 +204,52 @@ class Refused(unittest.TestCase):
             pass
 
 
+# Uploads that are refused for what they ask, before, in or after their bodies: the lines, the target, the status. The
+# body of each is a request.
+UNWANTED = {
+    "it exists": (b"", b"there", 409),
+    "conditions": (b'If-Match: "x"\r\n', b"new", 412),
+    "may not overwrite": (b"", b"there?conflict=overwrite", 403),
+    "no path": (b"", b"a//b", 400),
+    "no method": (b"", b"healthz", 405),
+    "no digest": (b"Content-Digest: sha-256=:AAAA:\r\n", b"new", 400),
+    "another digest": (b"Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==\r\n", b"new", 400),
+    "a range": (b"Content-Range: bytes 0-4/10\r\n", b"new", 400),
+    "too large": (b"", b"large", 413),
+    "no expectation of ours": (b"Expect: cake\r\n", b"new", 417),
+}
+
+
+class Unwanted(unittest.TestCase):
+    """What stands in a body is never executed, whether the connection is closed or goes on behind it."""
+
+    def test_the_body_of_a_refused_upload_is_no_request(self):
+        with Sluice(max_size=3 * len(SMUGGLED)) as server:
+            with raw(server) as client:
+                self.assertEqual(client.request("PUT", "/there", b"there").status, 201)
+            for name, (lines, target, status) in UNWANTED.items():
+                body = SMUGGLED * (4 if status == 413 else 2)
+                for framing, said in ((b"Content-Length: %d\r\n" % len(body), body),
+                                      (CHUNKED, chunks(SMUGGLED, body[len(SMUGGLED):]))):
+                    for is_dripped in (False, True):
+                        with self.subTest(name, framing=framing, is_dripped=is_dripped):
+                            self.check(server, put(target, lines + framing, said), status, is_dripped)
+            self.assertNotIn("smuggled", server.stored())
+
+    def check(self, server, message, status, is_dripped):
+        with raw(server) as client:
+            try:
+                (client.drip if is_dripped else client.send)(message + GET + b"\r\n")
+            except OSError:
+                pass  # closed before all was sent
+            answer = client.answer("PUT")
+            self.assertEqual(answer.status, status, answer)
+            if answer.headers.get("connection") == "close":
+                self.assertTrue(client.is_closed_clean(), "more than one answer, or a reset")
+            else:
+                self.assertEqual(client.answer().body, b"ok\n")
+
+
 class Accepted(unittest.TestCase):
     """Unusual, but read by everyone in the same way."""
 
