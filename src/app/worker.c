@@ -234,6 +234,8 @@ static sl_err build(struct sl_worker *worker)
                                    .cors_origins = config->cors_origins,
                                    .head_timeout_ms = config->head_timeout_s * UINT64_C(1000),
                                    .body_timeout_ms = config->body_timeout_s * UINT64_C(1000),
+                                   .idle_timeout_ms = config->idle_timeout_s * UINT64_C(1000),
+                                   .write_timeout_ms = config->write_timeout_s * UINT64_C(1000),
                                    .min_rate_bytes_s = config->min_rate_bytes_s,
                                    .max_append_bytes = config->max_append_bytes,
                                    .is_interim_on = config->interim != SL_INTERIM_OFF,

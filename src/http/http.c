@@ -8,9 +8,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define KEEP_ALIVE_MS UINT64_C(60000)
-#define WRITE_MS      UINT64_C(60000) /* a reader that takes nothing for so long is given up */
-#define LINGER_MS     UINT64_C(5000)  /* what a refused client gets to read its answer in */
+#define RATE_GRACE_MS UINT64_C(30000)
+#define LINGER_MS     UINT64_C(5000) /* what a refused client gets to read its answer in */
 
 struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const struct sl_http_options *options,
                                void (*on_connection_closed)(void *ctx), void *ctx)
@@ -30,11 +29,18 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
     sl_routes_register(h2o_config_register_host(&http->config, h2o_iovec_init(H2O_STRLIT("default")), 65535));
     h2o_context_init(&http->context, loop, &http->config);
     h2o_timeout_init(loop, &http->head_timeout, options->head_timeout_ms);
-    h2o_timeout_init(loop, &http->keep_alive_timeout, KEEP_ALIVE_MS);
+    h2o_timeout_init(loop, &http->keep_alive_timeout, options->idle_timeout_ms);
     h2o_timeout_init(loop, &http->body_timeout, options->body_timeout_ms);
-    h2o_timeout_init(loop, &http->write_timeout, WRITE_MS);
+    h2o_timeout_init(loop, &http->write_timeout, options->write_timeout_ms);
     h2o_timeout_init(loop, &http->linger_timeout, LINGER_MS);
     return http;
+}
+
+bool sl_http_is_too_slow(const struct sl_http *http, uint64_t waited_ns, uint64_t received)
+{
+    uint64_t patience_ms = http->options.body_timeout_ms;
+    uint64_t grace_ns = (patience_ms < RATE_GRACE_MS ? patience_ms : RATE_GRACE_MS) * SL_MS;
+    return waited_ns > grace_ns && received < http->options.min_rate_bytes_s * (waited_ns / SL_SEC);
 }
 
 void sl_http_tick(struct sl_http *http)

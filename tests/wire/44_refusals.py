@@ -1,10 +1,11 @@
 """Every refusal reaches curl as its status, while it is still sending; and says where to read about it."""
 
+import select
 import unittest
 
 import dialects
 from refusals import MIB, REFUSALS, SIZES, Servers
-from support import Sluice, curl, raw
+from support import Sluice, curl, raw, sockets, wait_until
 
 
 class Curl(Servers, unittest.TestCase):
@@ -41,6 +42,47 @@ class Curl(Servers, unittest.TestCase):
         body.write_bytes(bytes(MIB))
         answer = curl("-T", body, "-H", "Expect: fame", self.large.url + "/new")
         self.assertEqual((answer.status, answer.code, answer.exit_code), (417, "bad-expectation", 0), answer)
+
+
+class Slow(unittest.TestCase):
+    """Time is what these are about: they wait for it."""
+
+    def test_a_body_below_the_least_rate_is_408(self):
+        with Sluice(body_timeout=2, min_rate="1M", durability="none") as server, raw(server) as client:
+            client.send(b"PUT /files/slow HTTP/1.1\r\nHost: wire.test\r\nContent-Length: 100000\r\n\r\n")
+            for _ in range(100):
+                try:
+                    client.send(b"drip")
+                except OSError:
+                    break
+                if select.select([client.socket], [], [], 0.1)[0] and not dialects.IS_H2:
+                    break  # the answer; of HTTP/2 it may be anything
+            answer = client.answer("PUT")
+            self.assertEqual((answer.status, answer.code), (408, "too-slow"))
+            wait_until(lambda: server.temp_files() == [], "nothing is left")
+
+    def test_who_is_fast_enough_may_take_longer(self):
+        with Sluice(body_timeout=1, min_rate=10, durability="none") as server, raw(server) as client:
+            client.send(b"PUT /files/fast HTTP/1.1\r\nHost: wire.test\r\nContent-Length: 400\r\n\r\n")
+            for _ in range(20):
+                client.send(b"20 bytes of its body")
+                select.select([], [], [], 0.15)
+            self.assertEqual(client.answer("PUT").status, 201)
+
+    def test_an_idle_connection_is_closed(self):
+        with Sluice(idle_timeout=1) as server, raw(server) as client:
+            self.assertEqual(client.request("GET", "/healthz").status, 200)
+            idle = sockets(server.pid)
+            wait_until(lambda: sockets(server.pid) < idle, "it is closed", 10)
+
+    def test_who_does_not_read_is_cut(self):
+        with Sluice(write_timeout=1, durability="none") as server:
+            with raw(server) as client:
+                self.assertEqual(client.request("PUT", "/files/large", bytes(64 * MIB)).status, 201)
+            with raw(server) as client:
+                client.send(b"GET /files/large HTTP/1.1\r\nHost: wire.test\r\n\r\n")
+                self.assertEqual(client.head()[0], 200)
+                wait_until(lambda: any("GET /files/large" in line for line in server.log), "it is given up", 20)
 
 
 class Explained(unittest.TestCase):

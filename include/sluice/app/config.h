@@ -89,6 +89,8 @@ struct sl_config {
     unsigned shutdown_timeout_s;
     unsigned head_timeout_s;
     unsigned body_timeout_s;
+    unsigned idle_timeout_s;
+    unsigned write_timeout_s;
     uint64_t min_rate_bytes_s; /* 0: off */
     unsigned max_connections;
 };

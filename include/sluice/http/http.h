@@ -12,6 +12,8 @@ struct sl_http_options {
     const char *public_url;   /* "" : from Host */
     const char *cors_origins; /* origins, or "*", parted by spaces; "": none */
     uint64_t head_timeout_ms, body_timeout_ms;
+    uint64_t idle_timeout_ms;  /* for the next request */
+    uint64_t write_timeout_ms; /* of a reader that takes nothing */
     uint64_t min_rate_bytes_s; /* 0: off */
     uint64_t max_append_bytes; /* of one request that goes on with an upload; 0: no limit */
     bool is_interim_on;        /* 104 to clients that understand it */
@@ -50,6 +52,10 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
 
 /* No connection may be left. */
 void sl_http_destroy(struct sl_http *http);
+
+/* Is a body slower than its least rate, of which `received` bytes came while `waited_ns` were waited for them? Not in
+ * the first half minute, or what a body may stall if that is less. */
+bool sl_http_is_too_slow(const struct sl_http *http, uint64_t waited_ns, uint64_t received);
 
 /* Once a second. */
 void sl_http_tick(struct sl_http *http);

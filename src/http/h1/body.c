@@ -6,8 +6,6 @@
 
 #include <assert.h>
 
-#define RATE_GRACE_NS (30 * SL_SEC)
-
 static void on_body_readable(void *owner);
 
 /* ---- waiting ---- */
@@ -35,8 +33,7 @@ static void pause_client(struct sl_h1 *conn)
 static bool is_too_slow(struct sl_h1 *conn)
 {
     conn->waited_ns += sl_clock_coarse_ns() - conn->waiting_since_ns;
-    uint64_t wanted = conn->base.http->options.min_rate_bytes_s * (conn->waited_ns / SL_SEC);
-    return conn->waited_ns > RATE_GRACE_NS && conn->request.body_received < wanted;
+    return sl_http_is_too_slow(conn->base.http, conn->waited_ns, conn->request.body_received);
 }
 
 /* ---- delivering ---- */

@@ -7,8 +7,6 @@
 
 #include <assert.h>
 
-#define RATE_GRACE_NS (30 * SL_SEC)
-
 /* ---- windows ---- */
 
 /* Who grows leaves as much of the budget to the others as it takes. */
@@ -81,8 +79,7 @@ static bool is_too_slow(struct sl_h2_stream *stream)
     if (!h2o_timeout_is_linked(&stream->timer))
         return false;
     stream->waited_ns += sl_clock_coarse_ns() - stream->waiting_since_ns;
-    uint64_t wanted = stream->conn->base.http->options.min_rate_bytes_s * (stream->waited_ns / SL_SEC);
-    return stream->waited_ns > RATE_GRACE_NS && stream->request.body_received < wanted;
+    return sl_http_is_too_slow(stream->conn->base.http, stream->waited_ns, stream->request.body_received);
 }
 
 /* ---- delivering ---- */

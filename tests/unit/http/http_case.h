@@ -37,7 +37,9 @@ static inline void http_case_open(struct http_case *h, enum test_engine engine)
                                                    .public_url = "http://test",
                                                    .cors_origins = "",
                                                    .head_timeout_ms = 1000,
-                                                   .body_timeout_ms = 1000};
+                                                   .body_timeout_ms = 1000,
+                                                   .idle_timeout_ms = 60000,
+                                                   .write_timeout_ms = 60000};
     static h2o_loop_t *loop; /* one for all cases: h2o never closes its fd */
     if (loop == NULL)
         loop = h2o_evloop_create();
