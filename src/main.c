@@ -7,6 +7,7 @@
 #include "sluice/base/log.h"
 #include "sluice/hash/hash.h"
 #include "sluice/net/listener.h"
+#include "sluice/net/peers.h"
 #include "sluice/upload/uploads.h"
 
 #include <limits.h>
@@ -30,7 +31,8 @@ struct program {
     struct sl_store_root *root;
     struct sl_hash_pool *hash_pool;
     struct sl_uploads *uploads;
-    struct sl_tls *tls; /* NULL: no listener is TLS */
+    struct sl_peers *peers; /* NULL: an address may have as many connections as there are */
+    struct sl_tls *tls;     /* NULL: no listener is TLS */
     char confined[160];
     struct sl_worker **workers;
     unsigned worker_count;
@@ -108,12 +110,16 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
     unsigned loops = program->config.loops;
     unsigned fds = program->fds_max > SPARE_FDS * loops ? (program->fds_max - SPARE_FDS * loops) / loops : 16;
     unsigned wanted = (program->config.max_connections + loops - 1) / loops;
+    unsigned each_max = program->config.max_connections_per_address;
     bool has_meta = sl_store_root_has_meta(program->root);
+    if (each_max > 0)
+        program->peers = sl_peers_create(each_max, wanted * loops);
     program->workers = calloc(loops, sizeof *program->workers);
     if (program->workers == NULL)
         abort();
     for (unsigned i = 0; i < loops; i++) {
         options[i].config = &program->config;
+        options[i].peers = program->peers;
         options[i].root = program->root;
         options[i].hash_pool = program->hash_pool;
         options[i].uploads = has_meta ? program->uploads : NULL;
@@ -337,6 +343,7 @@ static void dispose(struct program *program)
         sl_worker_destroy(program->workers[i]);
     free(program->workers);
     sl_uploads_destroy(program->uploads);
+    sl_peers_destroy(program->peers);
     sl_tls_release(program->tls);
     sl_store_root_close(program->root);
     sl_config_dispose(&program->config);

@@ -236,6 +236,7 @@ static sl_err build(struct sl_worker *worker)
                                    .body_timeout_ms = config->body_timeout_s * UINT64_C(1000),
                                    .idle_timeout_ms = config->idle_timeout_s * UINT64_C(1000),
                                    .write_timeout_ms = config->write_timeout_s * UINT64_C(1000),
+                                   .peers = worker->options.peers,
                                    .min_rate_bytes_s = config->min_rate_bytes_s,
                                    .max_append_bytes = config->max_append_bytes,
                                    .is_interim_on = config->interim != SL_INTERIM_OFF,

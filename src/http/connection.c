@@ -1,5 +1,7 @@
 #include "connection.h"
 
+#include "sluice/base/log.h"
+
 #include <stdlib.h>
 
 static socklen_t get_sockname(h2o_conn_t *h2o, struct sockaddr *address)
@@ -120,10 +122,23 @@ static void on_ready(void *owner, sl_err err)
         sl_h1_begin(http, transport);
 }
 
+/* Without a word: who comes in such numbers is to cost nothing. */
+static void refuse(struct sl_transport *transport)
+{
+    sl_err_count(SL_TOO_MANY_OF_PEER);
+    sl_log(SL_LOG_DEBUG, "a connection of %s is one too many", sl_transport_peer_text(transport));
+    sl_transport_reset_on_close(transport);
+    sl_transport_close(transport);
+}
+
 void sl_http_accept(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls)
 {
     static const struct sl_connection_ops ops = {.drain = drain_handshake, .close = close_handshake};
     struct sl_transport *transport = sl_transport_create(socket, tls, &http->context.zero_timeout);
+    if (http->options.peers != NULL && !sl_transport_count(transport, http->options.peers)) {
+        refuse(transport);
+        return;
+    }
     if (tls == NULL) {
         sl_h1_begin(http, transport);
         return;

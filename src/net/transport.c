@@ -29,6 +29,8 @@ struct sl_transport {
     h2o_iovec_t *pieces;                     /* of the write under way */
     size_t piece_count, piece_at, piece_used;
     char peer_text[INET6_ADDRSTRLEN];
+    struct sl_peers *peers; /* NULL: nobody counts */
+    struct sl_peer peer;
 };
 
 static void put_peer_text(struct sl_transport *transport)
@@ -69,6 +71,15 @@ struct sl_transport *sl_transport_create(h2o_socket_t *socket, struct sl_tls *tl
     if (tls != NULL)
         transport->tls = sl_tls_stream_create(tls, h2o_socket_get_fd(socket));
     return transport;
+}
+
+bool sl_transport_count(struct sl_transport *transport, struct sl_peers *peers)
+{
+    struct sockaddr_storage address = {0};
+    assert(transport->peers == NULL);
+    h2o_socket_getpeername(transport->socket, (struct sockaddr *)&address);
+    transport->peers = peers;
+    return sl_peers_enter(peers, (struct sockaddr *)&address, &transport->peer);
 }
 
 void sl_transport_set_owner(struct sl_transport *transport, void *owner)
@@ -380,6 +391,8 @@ void sl_transport_close(struct sl_transport *transport)
     h2o_socket_close(transport->socket); /* drops what was not sent yet; then its memory may go */
     sl_tls_stream_destroy(transport->tls);
     free(transport->pieces);
+    if (transport->peers != NULL)
+        sl_peers_leave(transport->peers, &transport->peer);
     free(transport);
 }
 

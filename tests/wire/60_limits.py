@@ -1,6 +1,8 @@
 """What an operator allows is what clients get: sizes, connections, space, buffers; and a kernel without io_uring."""
 
 import concurrent.futures
+import contextlib
+import socket
 import tempfile
 import unittest
 
@@ -86,6 +88,47 @@ class MaxConnections(unittest.TestCase):
             for client in clients:
                 client.close()
             wait_until(lambda: fds(server.pid) <= before, "the descriptors of closed connections")
+
+
+class MaxConnectionsPerAddress(unittest.TestCase):
+    """Every address of 127.0.0.0/8 is ours."""
+
+    def connect(self, server, address):
+        client = self.enterContext(contextlib.closing(
+            socket.create_connection((server.host, server.port), 20, (address, 0))))
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        return client
+
+    def is_served(self, client):
+        try:
+            return client.recv(100).startswith(b"HTTP/1.1 200 ")
+        except ConnectionError:
+            return False
+
+    def test_one_takes_no_place_of_another(self):
+        with Sluice(loops=2, max_connections_per_address=3) as server:
+            ours = [self.connect(server, "127.0.0.2") for _ in range(3)]
+            self.assertEqual([self.is_served(client) for client in ours], [True] * 3)
+            for _ in range(10):
+                self.assertFalse(self.is_served(self.connect(server, "127.0.0.2")))
+            self.assertTrue(self.is_served(self.connect(server, "127.0.0.3")))
+            ours[0].close()
+            wait_until(lambda: self.is_served(self.connect(server, "127.0.0.2")), "the place is free again")
+            with raw(server) as client:
+                errors = client.request("GET", "/metrics").body.decode()
+            self.assertRegex(errors, r'too-many-of-address"\} 1\d')
+
+    def test_a_unix_socket_has_no_address(self):
+        with tempfile.TemporaryDirectory(prefix="sluice-peers-") as folder:
+            with Sluice(listen=f"unix:{folder}/socket", max_connections_per_address=1) as server:
+                clients = []
+                for _ in range(4):
+                    client = self.enterContext(contextlib.closing(socket.socket(socket.AF_UNIX)))
+                    client.settimeout(20)
+                    client.connect(server.unix)
+                    client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                    clients.append(client)
+                self.assertEqual([self.is_served(client) for client in clients], [True] * 4)
 
 
 class MinFree(unittest.TestCase):

@@ -93,6 +93,7 @@ struct sl_config {
     unsigned write_timeout_s;
     uint64_t min_rate_bytes_s; /* 0: off */
     unsigned max_connections;
+    unsigned max_connections_per_address; /* 0: no limit of its own */
 };
 
 enum sl_config_result {

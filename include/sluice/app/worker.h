@@ -10,6 +10,7 @@ struct sl_worker;
 
 struct sl_worker_options {
     const struct sl_config *config; /* lent until destroy, as are the others */
+    struct sl_peers *peers;         /* of all workers; NULL: nobody counts them */
     struct sl_store_root *root;
     struct sl_hash_pool *hash_pool;
     struct sl_uploads *uploads;          /* NULL: none can be gone on with later */

@@ -4,6 +4,7 @@
 
 #include "sluice/base/list.h"
 #include "sluice/http/request.h"
+#include "sluice/net/peers.h"
 #include "sluice/net/tls.h"
 #include "sluice/upload/intake.h"
 
@@ -16,6 +17,7 @@ struct sl_http_options {
     uint64_t write_timeout_ms; /* of a reader that takes nothing */
     uint64_t min_rate_bytes_s; /* 0: off */
     uint64_t max_append_bytes; /* of one request that goes on with an upload; 0: no limit */
+    struct sl_peers *peers;    /* lent; NULL: as many connections of one address as of all */
     bool is_interim_on;        /* 104 to clients that understand it */
     bool is_interim_proxied;   /* also where a proxy stands between */
 };

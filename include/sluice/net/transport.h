@@ -5,6 +5,7 @@
 
 #include "sluice/base/err.h"
 #include "sluice/net/loop.h"
+#include "sluice/net/peers.h"
 #include "sluice/net/tls.h"
 
 #include <stdbool.h>
@@ -59,6 +60,10 @@ void sl_transport_shutdown_write(struct sl_transport *transport);
 
 /* Closes at once; no callback comes any more. The transport is gone. */
 void sl_transport_close(struct sl_transport *transport);
+
+/* Counts its peer among `peers` (lent until it is closed) until it is closed. false: they have as many of it as they
+ * take. Once. */
+bool sl_transport_count(struct sl_transport *transport, struct sl_peers *peers);
 
 /* Close will reset the connection instead of ending it properly: for a peer that does not read. */
 void sl_transport_reset_on_close(struct sl_transport *transport);

@@ -127,6 +127,7 @@ static const struct bad_row bad_values[] = {
     {"--loops=1025", "write auto or a number from 1 to 1024"},
     {"--loops=", "write auto or a number from 1 to 1024"},
     {"--hash-threads=Auto", "write auto or a number from 1 to 1024"},
+    {"--max-connections-per-address=-1", "write a number from 0 to 1000000"},
     {"--max-connections=0", "write a number from 1 to 1000000"},
     {"--max-connections=1k", "write a number from 1 to 1000000"},
     {"--max-connections=4294967297", "write a number from 1 to 1000000"},
