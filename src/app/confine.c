@@ -81,7 +81,8 @@ sl_err sl_confine(const struct sl_place *places, size_t count, char *words_out, 
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* Linux has had it since 3.5; Landlock asks for it */
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (version < VERSION_MIN) {
-        snprintf(words_out, room, "no: this kernel has no Landlock that lets files be linked (Linux 5.19 has)");
+        snprintf(words_out, room,
+                 "no: this kernel has no Landlock that lets files be linked (Linux 5.19 has), or it is forbidden");
         return SL_UNSUPPORTED;
     }
     uint64_t known = known_access(version);
