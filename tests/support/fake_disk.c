@@ -13,8 +13,9 @@
 struct fault {
     enum sl_disk_kind kind;
     unsigned left; /* 1: strikes the next one; 0: free */
-    int sys_errno; /* 0: a short call */
+    int sys_errno; /* 0: a short call, or a late one */
     size_t bytes;
+    unsigned turns; /* 0: at once */
 };
 
 struct fake {
@@ -26,6 +27,8 @@ struct fake {
     unsigned held_count;
     struct sl_link held;
     struct sl_link ended;
+    struct sl_disk_op *late; /* NULL: none is delayed */
+    unsigned late_turns;
     fake_disk_cb before; /* NULL: nobody watches */
     void *ctx;
 };
@@ -45,6 +48,13 @@ static void hand_on(struct fake *fake, struct sl_disk_op *op)
     fake->inner->engine->submit(fake->inner, op);
 }
 
+/* Has run() called. */
+static void poke(struct fake *fake)
+{
+    uint64_t one = 1;
+    (void)!write(fake->base.fd, &one, sizeof one);
+}
+
 static void fail(struct fake *fake, struct sl_disk_op *op, int sys_errno)
 {
     if (op->kind == SL_DISK_CLOSE)
@@ -54,8 +64,29 @@ static void fail(struct fake *fake, struct sl_disk_op *op, int sys_errno)
         return;
     }
     sl_list_append(&fake->ended, &op->link);
-    uint64_t one = 1;
-    (void)!write(fake->base.fd, &one, sizeof one);
+    poke(fake);
+}
+
+static void delay(struct fake *fake, struct sl_disk_op *op, unsigned turns)
+{
+    assert(fake->late == NULL);
+    fake->late = op;
+    fake->late_turns = turns;
+    poke(fake);
+}
+
+static void end_delay(struct fake *fake)
+{
+    struct sl_disk_op *op = fake->late;
+    if (op == NULL)
+        return;
+    if (--fake->late_turns > 0) {
+        poke(fake);
+        return;
+    }
+    fake->late = NULL;
+    hand_on(fake, op);
+    fake->inner->engine->flush(fake->inner);
 }
 
 /* The short call is made here; the engine finds an op of which a part is done. */
@@ -108,8 +139,10 @@ static void go_on(struct fake *fake, struct sl_disk_op *op)
     if (fake->before != NULL)
         fake->before(&fake->base, op->kind, fake->ctx);
     struct fault fault = due_fault(fake, op->kind);
-    if (fault.left == 0)
+    if (fault.left == 0 || (fault.turns > 0 && fake->late != NULL))
         hand_on(fake, op);
+    else if (fault.turns > 0)
+        delay(fake, op, fault.turns);
     else if (fault.sys_errno != 0)
         fail(fake, op, fault.sys_errno);
     else if (op->kind == SL_DISK_COPY)
@@ -146,12 +179,13 @@ static void fake_run(struct sl_disk *disk)
     fake->inner->engine->run(fake->inner);
     for (struct sl_link *link; (link = sl_list_shift(&ended)) != NULL;)
         sl_disk_complete(op_of(link));
+    end_delay(fake);
 }
 
 static void fake_destroy(struct sl_disk *disk)
 {
     struct fake *fake = (struct fake *)disk;
-    assert(sl_list_is_empty(&fake->held) && sl_list_is_empty(&fake->ended));
+    assert(sl_list_is_empty(&fake->held) && sl_list_is_empty(&fake->ended) && fake->late == NULL);
     sl_disk_destroy(fake->inner);
     free(fake);
 }
@@ -215,6 +249,12 @@ void fake_disk_shorten(struct sl_disk *disk, enum sl_disk_kind kind, unsigned nt
 {
     assert(kind == SL_DISK_READ || kind == SL_DISK_WRITE || kind == SL_DISK_COPY);
     arm(disk, (struct fault){.kind = kind, .left = nth, .bytes = bytes});
+}
+
+void fake_disk_delay(struct sl_disk *disk, enum sl_disk_kind kind, unsigned nth, unsigned turns)
+{
+    assert(turns > 0);
+    arm(disk, (struct fault){.kind = kind, .left = nth, .turns = turns});
 }
 
 void fake_disk_disarm(struct sl_disk *disk)

@@ -20,8 +20,9 @@ KINDS = ("OPEN", "CLOSE", "ALLOCATE", "TRUNCATE", "WRITE", "READ", "PREFETCH", "
          "UNLINK", "MKDIR", "SETXATTR", "GETXATTR", "REMOVEXATTR", "STAT", "STATFS", "LIST")
 OF_NOBODY = {"PREFETCH", "STATFS", "LIST"}  # done now and then, for no upload in particular
 UNNEEDED = {"CLOSE", "ALLOCATE", "SETXATTR"}  # an upload may do without; what is known of a file is not the file
-WORDS = 6  # before the counts, see faulty.c
-LEFT, ERRNO, MASK, BYTES, STRUCK, EVERY = range(WORDS)
+WORDS = 7  # before the counts, see faulty.c
+LEFT, ERRNO, MASK, BYTES, STRUCK, EVERY, TURNS = range(WORDS)
+LATE_TURNS = 40  # of the loop; an operation of this disk takes a few
 FEW = {errno.EIO: 500, errno.ENOSPC: 507}
 ERRORS = FEW if faults.is_sanitized() else {**FEW, errno.EDQUOT: 507, errno.EROFS: 500, errno.EMFILE: 503,
                                             errno.ENOMEM: 503}
@@ -51,9 +52,10 @@ class Faults:
         self.map.close()
         self.file.close()
 
-    def arm(self, nth, sys_errno, kinds=None, short_bytes=0):
-        """The nth operation from now fails, or with no errno moves so many bytes at first."""
+    def arm(self, nth, sys_errno=0, kinds=None, short_bytes=0, turns=0):
+        """The nth operation from now fails; or with no errno moves so many bytes at first, or is late."""
         self.words[LEFT] = 0
+        self.words[TURNS] = turns
         self.words[ERRNO], self.words[BYTES] = sys_errno, short_bytes
         self.words[MASK] = mask(set(KINDS) - OF_NOBODY if kinds is None else kinds)
         self.words[STRUCK] = 0
@@ -244,6 +246,18 @@ class EveryOperation(Case):
                 self.assertEqual(self.put_large(name)[0].status, 201)
                 self.faults.disarm()
                 self.assertEqual(self.server.path(name).read_bytes(), LARGE)
+
+    def test_late_ones_change_nothing_but_the_order(self):
+        for way in (self.put_large, self.put_over, self.put_into_new_folders, self.form, self.draft, self.tus_at_once):
+            for nth in range(1, 1 + self.operations_of(way)):
+                with self.subTest(way=way.__name__, nth=nth):
+                    name, before = self.name_for(way), self.bystanders()
+                    self.faults.arm(nth, turns=LATE_TURNS)
+                    answer, promised = way(name)
+                    kind = self.faults.disarm()
+                    self.assertIn(answer.status, (200, 201), (kind, answer))
+                    self.assert_consistent(name, answer, promised, before, kind)
+                    self.assert_nothing_left()
 
     def test_interrupted_ones_are_done_again(self):
         for nth in range(1, 1 + self.operations_of(self.put_small)):

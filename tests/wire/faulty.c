@@ -18,6 +18,7 @@ struct faults {
     _Atomic uint32_t bytes;
     _Atomic uint32_t struck;   /* the kind of the last that did, and 1 */
     _Atomic uint32_t every;    /* not 0: all of `kinds` fail until it is 0 again */
+    _Atomic uint32_t turns;    /* not 0: it does not fail, but is so late */
     _Atomic uint32_t seen[32]; /* of each kind */
 };
 
@@ -64,7 +65,10 @@ static void before(struct sl_disk *disk, enum sl_disk_kind kind, void *ctx)
         return;
     atomic_store(&faults->struck, kind + 1);
     int sys_errno = (int)atomic_load(&faults->sys_errno);
-    if (sys_errno != 0)
+    unsigned turns = atomic_load(&faults->turns);
+    if (turns != 0)
+        fake_disk_delay(disk, kind, 1, turns);
+    else if (sys_errno != 0)
         fake_disk_fail(disk, kind, 1, sys_errno);
     else if (kind == SL_DISK_READ || kind == SL_DISK_WRITE || kind == SL_DISK_COPY)
         fake_disk_shorten(disk, kind, 1, atomic_load(&faults->bytes));

@@ -179,6 +179,22 @@ static void hold_keeps_operations_until_released_in_order(void **state)
     assert_int_equal(f->done, 5);
 }
 
+static void delayed_one_is_overtaken(void **state)
+{
+    struct fixture *f = *state;
+    fake_disk_delay(f->disk, SL_DISK_STAT, 2, 1000);
+    for (unsigned i = 0; i < 4; i++)
+        start_stat(f, i);
+    disk_loop_op(f->disk, &f->ops[3]);
+    disk_loop_op(f->disk, &f->ops[0]);
+    disk_loop_op(f->disk, &f->ops[2]);
+    assert_int_equal(f->done, 3);
+    assert_false(sl_disk_op_is_idle(&f->ops[1]));
+    disk_loop_drain(f->disk);
+    assert_int_equal(f->ops[1].err, SL_OK);
+    assert_int_equal(f->done, 4);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -191,6 +207,7 @@ int main(void)
         CASE(disarm_forgets_the_fault),
         CASE(shorten_any_length_still_moves_all_bytes),
         CASE(hold_keeps_operations_until_released_in_order),
+        CASE(delayed_one_is_overtaken),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
 }
