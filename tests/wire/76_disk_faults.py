@@ -164,6 +164,8 @@ class Case:
         else:
             told = [support.path_of(url) for url in answer.json().get("stored", ())]
             self.assertEqual(mine, {path: promised[path] for path in told}, f"{answer} after {kind}")
+        for path in mine:  # all that is there is read each time
+            self.server.path(path).unlink()
 
     def assert_nothing_left(self):
         wait_until(lambda: self.server.temp_files() == [], f"nothing is left: {self.server.temp_files()}")
