@@ -80,7 +80,7 @@ static void end_delay(struct fake *fake)
     struct sl_disk_op *op = fake->late;
     if (op == NULL)
         return;
-    if (--fake->late_turns > 0) {
+    if (fake->base.inflight > 1 && --fake->late_turns > 0) {
         poke(fake);
         return;
     }
