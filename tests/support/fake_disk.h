@@ -28,8 +28,8 @@ void fake_disk_fail(struct sl_disk *disk, enum sl_disk_kind kind, unsigned nth, 
 void fake_disk_shorten(struct sl_disk *disk, enum sl_disk_kind kind, unsigned nth, size_t bytes);
 
 /* The nth operation of `kind` from now reaches the disk only when it is the only one under way, or `turns` > 0 calls of
- * sl_disk_run() are over: what is begun after it may end before it. One at a time is delayed; sl_disk_run() is asked for
- * as long as one is. */
+ * sl_disk_run() are over: what is begun after it may end before it. One at a time is delayed; sl_disk_run() is asked
+ * for as long as one is. */
 void fake_disk_delay(struct sl_disk *disk, enum sl_disk_kind kind, unsigned nth, unsigned turns);
 
 /* Forgets all faults that have not struck. */
