@@ -6,6 +6,7 @@ import errno
 import hashlib
 import itertools
 import mmap
+import os
 import tempfile
 import unittest
 
@@ -90,8 +91,18 @@ class Case:
             binary=support.FAULTY, environment={"SLUICE_TEST_FAULTS": self.faults.file.name}, engine=self.engine,
             loops=1, name="{filename}", **{"durability": "full", **self.options}))
         self.numbers = itertools.count()
-        self.put("warm", SMALL)  # the folder and the connection are there from now on
+        sockets = self.open_of("socket:")
+        self.put("warm", SMALL)  # the folder is there from now on
+        wait_until(lambda: self.open_of("socket:") == sockets and not self.open_of("uploads/#"), "nothing is under way")
         self.idle_fds = support.fds(self.server.pid)
+
+    def open_of(self, what):
+        """How many descriptors are of that."""
+        count = 0
+        for entry in os.scandir(f"/proc/{self.server.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                count += what in os.readlink(entry.path)
+        return count
 
     # ---- the ways to upload: the answer, and {path: content} of what should be there if it is 2xx ----
 
