@@ -18,6 +18,7 @@ AT_ONCE = 50
 SIZE = 300_000
 BODY_SECONDS = 1
 BATCHES = 4
+BATCHES_MAX = 12  # where the allocator grows with the moments of a busy machine
 MEMORY_SLACK_MIB = 0.25  # a batch: a leak of 1 KiB an abort shows
 
 
@@ -115,6 +116,8 @@ class Aborts:
         self.assert_upload_works()
         grown = [self.growth_mib(way, count // BATCHES) for _ in range(BATCHES)]
         if not faults.is_sanitized():
+            while min(grown) >= MEMORY_SLACK_MIB and len(grown) < BATCHES_MAX:
+                grown.append(self.growth_mib(way, count // BATCHES))
             self.assertLess(min(grown), MEMORY_SLACK_MIB, f"each batch leaves memory behind: {grown} MiB")
         for path in self.server.stored():
             self.assertIn(self.server.path(path).stat().st_size, (SIZE, SIZE // 2), f"{path} is a part")
@@ -122,8 +125,7 @@ class Aborts:
         self.server.stop()
 
     def growth_mib(self, way, count):
-        """What a batch leaves behind. The allocator may keep more after a busier moment, once; a leak is in every
-        batch."""
+        """What a batch leaves behind. The allocator may keep more after a busier moment; a leak is in every batch."""
         self.wait_until_nothing_is_held()
         before = support.rss_mib(self.server.pid)[0]
         self.abort_many(way, count)
