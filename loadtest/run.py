@@ -186,6 +186,41 @@ def run_generator(options, arguments, tool="sl_load"):
     return json.loads(done.stdout)
 
 
+class Crowd:
+    """Slow clients beside the load (sl_slow), if the variant has any. A context manager: they are all there inside of
+    it, and `report` tells afterwards what became of them."""
+
+    def __init__(self, options, variant, target):
+        self.command = [str(options.tools / "sl_slow"), "--target", target, *variant.get("slow", [])]
+        self.process, self.report = None, None
+        self.is_wanted = "slow" in variant
+
+    def __enter__(self):
+        if not self.is_wanted:
+            return self
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline() != "up\n":
+            self._end()
+            raise Failed("not all of the slow clients could connect: " + " ".join(self.command))
+        return self
+
+    def _end(self):
+        self.process.stdin.close()
+        self.report = json.loads(self.process.stdout.read() or "{}")
+        self.process.stdout.close()
+        self.process.wait()
+
+    def __exit__(self, *_):
+        if self.process is not None and self.report is None:
+            self._end()
+
+    def numbers(self):
+        if self.report is None:
+            return {}
+        return {"slow_least_up": self.report["least_up"], "slow_up": self.report["up"],
+                "slow_ended": sum(self.report["ended"].values())}
+
+
 def start_server(options, variant, directory, root):
     if variant["server"] == "nginx":
         for _ in range(5):
@@ -322,9 +357,11 @@ def measure(options, variant, directory):
     prepare(options, variant, directory, root)
     server = start_server(options, variant, directory, root)
     try:
-        cpu = server.cpu_seconds()
-        report = run_generator(options, ["--target", server.target, *variant["load"]])
-        numbers = {"cpu_s": round(server.cpu_seconds() - cpu, 4)}
+        with Crowd(options, variant, server.target) as crowd:
+            cpu = server.cpu_seconds()
+            report = run_generator(options, ["--target", server.target, *variant["load"]])
+            numbers = {"cpu_s": round(server.cpu_seconds() - cpu, 4)}
+        numbers.update(crowd.numbers())
         numbers["peak_memory_mib"] = round(server.peak_memory_kib() / 1024, 1)
         numbers["peak_anon_mib"] = round(server.peak_anon_kib / 1024, 1)
         numbers["start_memory_mib"] = round(server.start_memory_kib / 1024, 1)
@@ -412,7 +449,7 @@ def ratios(scenario, rounds, label):
     if not summands or any(name not in rounds for name in summands):
         return {}
     result = {}
-    compared = ("mb_per_s", "requests_per_s", "cpu_s") if len(summands) == 1 else ("cpu_s",)
+    compared = ("mb_per_s", "requests_per_s", "cpu_s", "p99_ms") if len(summands) == 1 else ("cpu_s",)
     for key in compared:
         if any(key not in numbers for name in (label, *summands) for numbers in rounds[name]):
             continue  # a tool alone makes no requests

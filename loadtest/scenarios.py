@@ -14,6 +14,7 @@ load     arguments of sl_load, besides --target
 config   options of sluice, over DEFAULTS
 prepare  arguments of an sl_load run that stores, through a sluice of its own, what is to be downloaded
 cache    with prepare: "warm", the file lies in the page cache; "cold", none of it
+slow     arguments of sl_slow, whose clients are all there while the load runs
 stored   bytes on disk after one run: checked against free space, and against what really is there
 """
 
@@ -56,6 +57,19 @@ def download(server, cache, *more, size="1Gi", received=GIB, stored=GIB, **rest)
     return {"server": server, "cache": cache, "prepare": ["--size", size, "--run-id", "get"],
             "load": ["--method", "get", "--path", "/files/load-get-0000000000.bin", *more],
             "received": received, "stored": stored, **rest}
+
+
+def normal_client(connections=11000, **rest):
+    """One upload of 64 KiB behind the other, with its SHA-256; the server has a file of 8 MiB for slow readers."""
+    return upload("put", "64Ki", "--requests", "1000", "--probe", "/healthz", "--probe-interval", "10",
+                  prepare=["--size", "8Mi", "--run-id", "get"], stored=1000 * 65536 + 8 * MIB,
+                  config={**SHA256, "max-connections": str(connections)}, **rest)
+
+
+def beside(heads=0, bodies=0, readers=0, **rest):
+    """The normal client with slow ones beside it."""
+    return normal_client(ratio_to="quiet", slow=["--heads", str(heads), "--bodies", str(bodies), "--readers",
+                         str(readers), "--path", "/files/load-get-0000000000.bin"], **rest)
 
 
 def of_both_engines(make, name="get"):
@@ -126,6 +140,18 @@ SCENARIOS = {
             "put": upload("put", "20k", "--connections", "2000", "--rate", "1k", "--hold", "--probe", "/healthz",
                           "--duration", "120", stored=2000 * 20000, config=SHA256),
         },
+    },
+    "slow-10k": {
+        "about": "a normal client beside 10,000 slow ones: heads, bodies, readers, and some of each",
+        "variants": {
+            "quiet": normal_client(),
+            "heads": beside(heads=10000),
+            "bodies": beside(bodies=8000, connections=8500),  # two descriptors each, of 20,000
+            "readers": beside(readers=8000, connections=8500),
+            "mixed": beside(heads=3400, bodies=3300, readers=3300),
+        },
+        "bounds": [("peak_memory_mib", "<", 256), ("probe_errors", "<", 1)],
+        "ratio_bounds": [("p99_ms", "<", 3.0)],
     },
     "big-5g": {
         "about": "one upload of 5 GiB: memory does not grow with the file",
