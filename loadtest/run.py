@@ -9,7 +9,6 @@ import argparse
 import ctypes
 import errno
 import hashlib
-import http.client
 import json
 import operator
 import os
@@ -17,164 +16,20 @@ import pathlib
 import platform
 import re
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 
-from scenarios import DEFAULTS, GIB, MIB, SCENARIOS
+from scenarios import GIB, MIB, SCENARIOS
+from servers import UNAVAILABLE, Failed, Unavailable, start_server, variant_config
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent
-UNAVAILABLE = 77
-START_LIMIT_S = 15
-STOP_LIMIT_S = 30
 LOAD_LIMIT_S = 900
 
 
 RELATIONS = {"<": operator.lt, ">": operator.gt}
-
-
-class Unavailable(Exception):
-    """This machine cannot run the scenario: no io_uring, no room."""
-
-
-class Failed(Exception):
-    """A server or the generator did not do what it should."""
-
-
-class PortTaken(Exception):
-    """Somebody else was faster."""
-
-
-class Server:
-    """A server under test: started in a directory of its own, watched through /proc, stopped by its pid."""
-
-    def __init__(self, command, directory):
-        self.log_path = directory / "log"
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory)
-        self.peak_anon_kib = 0
-        self.stopping = threading.Event()
-        try:
-            self.target = self._await_url()
-        except BaseException:
-            self.process.kill()
-            self.process.wait()
-            raise
-        self.start_memory_kib = self._status("VmHWM")
-        self.watcher = threading.Thread(target=self._watch_memory)
-        self.watcher.start()
-
-    def _await_url(self):
-        end = time.monotonic() + START_LIMIT_S
-        while time.monotonic() < end:
-            log = self.log_path.read_text(errors="replace")
-            found = re.search(r"https?://(127\.0\.0\.1:\d+)", log)
-            if found:
-                return found[1]
-            status = self.process.poll()
-            if status == UNAVAILABLE:
-                raise Unavailable(log.strip())
-            if status is not None:
-                raise Failed(f"server ended with {status}: {log.strip()}")
-            time.sleep(0.02)
-        raise Failed("server printed no URL: " + self.log_path.read_text(errors="replace"))
-
-    def _status(self, field):
-        """A field of /proc/PID/status in KiB, 0 once the process is gone."""
-        try:
-            text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        except OSError:
-            return 0
-        found = re.search(rf"^{field}:\s+(\d+)", text, re.M)
-        return int(found[1]) if found else 0
-
-    def _watch_memory(self):
-        while not self.stopping.wait(0.05):
-            self.peak_anon_kib = max(self.peak_anon_kib, self._status("RssAnon"))
-
-    def cpu_seconds(self):
-        """Of all threads, ended ones and the kernel's io-wq helpers included: the process's own clock, in nanoseconds.
-
-        The id is what clock_getcpuclockid(3) computes; /proc counts only ticks of 10 ms.
-        """
-        return time.clock_gettime(~self.process.pid << 3 | 2)
-
-    def peak_memory_kib(self):
-        return self._status("VmHWM")
-
-    def stop(self):
-        self.stopping.set()
-        self.watcher.join()
-        died = self.process.poll()
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise Failed(f"server did not end within {STOP_LIMIT_S} s of SIGTERM")
-        if died is not None:
-            raise Failed(f"server died with {died}: " + self.log_path.read_text(errors="replace")[-2000:])
-
-
-class Nginx(Server):
-    """nginx as it comes, but in one process, so that its clock is all it used, and without sendfile."""
-
-    CONFIG = """
-daemon off;
-master_process off;
-worker_processes 1;
-error_log stderr;
-pid {directory}/nginx.pid;
-events {{ }}
-http {{
-    access_log off;
-    sendfile off;
-    {temporary}
-    server {{ listen 127.0.0.1:{port}; root {root}; }}
-}}
-"""
-
-    def __init__(self, options, directory, root):
-        if options.nginx is None:
-            raise Unavailable("there is no nginx (Debian: apt install nginx-light)")
-        # nginx cannot let the kernel choose its port. What was free a moment ago may be taken now: then once more.
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        config = directory / "nginx.conf"
-        config.write_text(self.CONFIG.format(directory=directory, root=root, port=self.port,
-                                             temporary=self._temporary_paths(options.nginx, directory)))
-        super().__init__([options.nginx, "-p", str(directory), "-e", "stderr", "-c", str(config)], directory)
-
-    @staticmethod
-    def _temporary_paths(nginx, directory):
-        """For each module that is built in and would else want to write below /var."""
-        built = subprocess.run([nginx, "-V"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
-        kinds = ["client_body"]
-        kinds += [kind for kind in ("proxy", "fastcgi", "uwsgi", "scgi")
-                  if f"--without-http_{kind}_module" not in built]
-        return " ".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
-
-    def _await_url(self):
-        end = time.monotonic() + START_LIMIT_S
-        while time.monotonic() < end and self.process.poll() is None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_LIMIT_S)
-            try:
-                connection.request("HEAD", "/")
-                if "nginx" in connection.getresponse().getheader("Server", ""):
-                    return f"127.0.0.1:{self.port}"
-            except OSError:
-                time.sleep(0.02)
-            finally:
-                connection.close()
-        log = self.log_path.read_text(errors="replace")
-        raise (PortTaken if "Address already in use" in log else Failed)("nginx does not serve: " + log)
 
 
 def run_generator(options, arguments, tool="sl_load"):
@@ -221,40 +76,6 @@ class Crowd:
                 "slow_ended": sum(self.report["ended"].values())}
 
 
-def start_server(options, variant, directory, root):
-    if variant["server"] == "nginx":
-        for _ in range(5):
-            try:
-                return Nginx(options, directory, root)
-            except PortTaken:
-                pass
-        raise Failed("no port stays free")
-    return Server(server_command(options, variant, root), directory)
-
-
-def server_command(options, variant, root):
-    if variant["server"] == "baseline":
-        return [str(options.tools / "sl_baseline"), str(root)]
-    is_tls = variant.get("tls", False)
-    command = [str(options.sluice), "--listen", "127.0.0.1:0" + " tls" * is_tls, "--root", str(root),
-               "--log-format", "text"]
-    if is_tls:
-        command += ["--tls-cert", str(options.pair[0]), "--tls-key", str(options.pair[1])]
-    for key, value in variant_config(options, variant).items():
-        command += [f"--{key}", value]
-    return command
-
-
-def variant_config(options, variant):
-    if variant["server"] != "sluice":
-        return {}
-    config = {**DEFAULTS, **variant.get("config", {})}
-    for override in ("engine", "durability"):
-        if getattr(options, override):
-            config[override] = getattr(options, override)
-    return config
-
-
 def make_pair(directory):
     """A certificate for this run, and its key: ECDSA, as servers have it today."""
     cert, key = directory / "cert.pem", directory / "key.pem"
@@ -272,9 +93,9 @@ def needs_pair(options):
 
 
 def stored_files(root):
-    """Finished files: those of the baseline lie in its root, those of sluice in ROOT/files."""
+    """Finished files: sluice has them in ROOT/files, the others in ROOT; tus for Node.js has a note beside each."""
     top = root / "files" if (root / "files").is_dir() else root
-    return [path for path in top.rglob("*") if path.is_file()]
+    return [path for path in top.rglob("*") if path.is_file() and path.suffix != ".json"]
 
 
 def check_stored(options, variant, root):

@@ -7,7 +7,9 @@ pairs of one round, the median of them. The relation is "<" or ">".
 Both `ratio_to` and `ratio_bounds` may stand in a variant, for it alone; `ratio_to` then may name several, whose sum is
 meant.
 
-server   "sluice", "baseline", "nginx", or None: a tool alone
+server   "sluice", "baseline", "nginx", one of peers/*.mjs, or None: a tool alone
+args     of a server in peers/
+workers  of nginx: 1 process, unless "auto"
 tool     of server None: "sl_load", unless it is "sl_unseal"
 tls      True: sluice listens with TLS
 load     arguments of sl_load, besides --target
@@ -47,6 +49,11 @@ def dialect(name, size, *more, **rest):
     """An upload in one of sl_load's dialects."""
     tls = {"tls": True} if name.endswith("-tls") else {}
     return upload("put", size, "--dialect", name, *more, **tls, **rest)
+
+
+def of(server, variant, *args, **rest):
+    """The same load, for another server."""
+    return {key: value for key, value in variant.items() if key != "config"} | {"server": server, "args": args} | rest
 
 
 def unseal(size):
@@ -162,6 +169,57 @@ SCENARIOS = {
         "about": "20,000 uploads of 4 KiB over 32 connections: what a request costs",
         "variants": {
             "put": small("put"),
+        },
+    },
+    "peers-1g": {
+        "about": "one upload of 1 GiB without a digest: sluice, the baseline, nginx, and what Node.js has",
+        "variants": {
+            "baseline": BASELINE,
+            "put": upload("put", "1Gi", stored=GIB),
+            "put-threads": upload("put", "1Gi", stored=GIB, config={"engine": "threads"}),
+            "put-nginx": of("nginx", upload("put", "1Gi", "--path", "/", stored=GIB)),
+            "put-node": of("node_put", upload("put", "1Gi", stored=GIB)),
+            "form": upload("multipart", "1Gi", stored=GIB),
+            "form-busboy": of("busboy", upload("multipart", "1Gi", stored=GIB)),
+            "form-formidable": of("formidable", upload("multipart", "1Gi", stored=GIB)),
+            "tus": upload("tus", "1Gi", stored=GIB),
+            "tus-node": of("tus", upload("tus", "1Gi", "--path", "/files", stored=GIB)),
+        },
+        "ratio_to": "put",
+    },
+    "peers-16x64m": {
+        "about": "16 uploads of 64 MiB at once with SHA-256; nginx has none, Node.js hashes as it writes",
+        "variants": {
+            "put": upload("put", "64Mi", "--connections", "16", stored=GIB, config=SHA256),
+            "put-nginx": of("nginx", upload("put", "64Mi", "--connections", "16", "--path", "/", stored=GIB),
+                            workers="auto"),
+            "put-node": of("node_put", upload("put", "64Mi", "--connections", "16", stored=GIB), "sha256"),
+        },
+        "ratio_to": "put-nginx",
+    },
+    "peers-4k": {
+        "about": "20,000 uploads of 4 KiB over 32 connections: sluice with SHA-256, the others without",
+        "variants": {
+            "put": small("put", config=SHA256),
+            "put-nginx": of("nginx", small("put"), workers="auto", load=small("put")["load"] + ["--path", "/"]),
+            "put-node": of("node_put", small("put")),
+            "form": small("multipart", config=SHA256),
+            "form-busboy": of("busboy", small("multipart")),
+            "tus-create": small("tus-create", config=SHA256),
+            "tus-node": of("tus", small("tus-create"), load=small("tus-create")["load"] + ["--path", "/files"]),
+        },
+        "ratio_to": "put-nginx",
+    },
+    "peers-durable": {
+        "about": "what a 2xx that survives a power cut costs, which the peers do not offer",
+        "variants": {
+            "1g-none": upload("put", "1Gi", stored=GIB, config=SHA256),
+            "1g-full": upload("put", "1Gi", stored=GIB, config={**SHA256, "durability": "full"}, ratio_to="1g-none"),
+            "1g-nginx": of("nginx", upload("put", "1Gi", "--path", "/", stored=GIB), ratio_to="1g-none"),
+            "4k-none": small("put", config=SHA256),
+            "4k-full": small("put", config={**SHA256, "durability": "full"}, ratio_to="4k-none"),
+            "4k-nginx": of("nginx", small("put"), workers="auto", load=small("put")["load"] + ["--path", "/"],
+                           ratio_to="4k-none"),
         },
     },
     "tus-1g": {
