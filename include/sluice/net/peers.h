@@ -3,15 +3,20 @@
 #ifndef SLUICE_NET_PEERS_H
 #define SLUICE_NET_PEERS_H
 
+#include "sluice/base/bytes.h"
+#include "sluice/base/tally.h"
+
 #include <stdbool.h>
-#include <stdint.h>
 #include <sys/socket.h>
 
 struct sl_peers;
 
+/* The key by which an address, written as inet_ntop(3) does, is counted. false: it is none (a unix socket). */
+bool sl_peer_key_of_text(struct sl_bytes text, struct sl_tally_key *key_out);
+
 /* Who was counted: kept by the connection. Zeroed: nobody. */
 struct sl_peer {
-    uint64_t high, low;
+    struct sl_tally_key key;
     bool is_counted;
 };
 

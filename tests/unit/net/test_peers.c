@@ -89,6 +89,29 @@ static void who_is_the_same(void **state)
     }
 }
 
+/* The log's text of an address counts as the address itself does. */
+static void a_text_is_the_same_as_its_address(void **state)
+{
+    static const char *const addresses[] = {"192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "::1", "255.255.255.255"};
+    static const char *const none[] = {"", "unix", "unknown", "192.0.2",
+                                       "1234:1234:1234:1234:1234:1234:1234:1234:1234"};
+    struct sl_peers *peers = sl_peers_create(10, 10);
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        struct sl_peer peer;
+        struct sl_tally_key key;
+        assert_true(enter(peers, addresses[i], &peer));
+        assert_true(sl_peer_key_of_text(sl_bytes_of(addresses[i]), &key));
+        assert_memory_equal(&key, &peer.key, sizeof key);
+        sl_peers_leave(peers, &peer);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        struct sl_tally_key key;
+        if (sl_peer_key_of_text(sl_bytes_of(none[i]), &key))
+            fail_msg("\"%s\" is an address", none[i]);
+    }
+    sl_peers_destroy(peers);
+}
+
 static void unix_sockets_are_of_nobody(void **state)
 {
     struct address address = {.un.sun_family = AF_UNIX};
@@ -156,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_has_its_own_count),
         cmocka_unit_test(who_is_the_same),
+        cmocka_unit_test(a_text_is_the_same_as_its_address),
         cmocka_unit_test(unix_sockets_are_of_nobody),
         cmocka_unit_test(many_come_and_go),
         cmocka_unit_test(loops_share_it),
