@@ -154,6 +154,7 @@ static struct sl_uploads_options uploads_options(const struct sl_config *config)
     return (struct sl_uploads_options){.expiry_ns = config->upload_expiry_s * SL_SEC,
                                        .done_expiry_ns = done_s * SL_SEC,
                                        .count_max = config->max_uploads,
+                                       .each_max = config->max_uploads_per_address,
                                        .bytes_max =
                                            config->max_upload_bytes == 0 ? UINT64_MAX : config->max_upload_bytes};
 }

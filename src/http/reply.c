@@ -187,6 +187,8 @@ void sl_problem_send_as(struct sl_request *request, sl_err err, int status, json
     sl_err_count(err);
     if (status == 503)
         sl_reply_header(request, "retry-after", SL_BYTES("1"));
+    else if (status == 429) /* the client's own doings are what has to end first */
+        sl_reply_header(request, "retry-after", SL_BYTES("10"));
     sl_reply_json(request, status, "application/problem+json", json);
 }
 

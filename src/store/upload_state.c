@@ -13,6 +13,7 @@
 #define OFFSET_AT   4 /* in the value of TAG_FIXED */
 #define CREATED_AT  12
 #define TOUCHED_AT  20
+#define OWNER_LEN   16
 #define FLAG_DONE   1
 #define FLAG_ATTACH 2
 #define FLAG_POSTED 4
@@ -35,6 +36,7 @@ enum tag {
     TAG_IF_NONE_MATCH = 12,
     TAG_IF_UNMODIFIED_SINCE = 13,
     TAG_WANTED = 14, /* a byte for each algorithm */
+    TAG_OWNER = 15,  /* the key of an address: 8 bytes twice, little-endian */
 };
 
 static const uint8_t conflict_numbers[] = {
@@ -85,6 +87,8 @@ static size_t encoded_bytes(const struct sl_upload_state *state)
     const struct sl_conditions *conditions = &state->conditions;
     bytes += field_bytes(conditions->if_match) + field_bytes(conditions->if_none_match) +
              field_bytes(conditions->if_unmodified_since);
+    if (state->has_owner)
+        bytes += SL_RECORD_HEAD + OWNER_LEN;
     return bytes + sl_record_set_bytes(state->wanted);
 }
 
@@ -99,6 +103,15 @@ static char *put_fixed(char *at, const struct sl_upload_state *state)
     at = sl_record_put_number(at, state->offset, SL_RECORD_NUMBER_LEN);
     at = sl_record_put_number(at, state->created_ns, SL_RECORD_NUMBER_LEN);
     return sl_record_put_number(at, state->touched_ns, SL_RECORD_NUMBER_LEN);
+}
+
+static char *put_owner(char *at, const struct sl_upload_state *state)
+{
+    if (!state->has_owner)
+        return at;
+    at = sl_record_put_head(at, TAG_OWNER, OWNER_LEN);
+    at = sl_record_put_number(at, state->owner.high, SL_RECORD_NUMBER_LEN);
+    return sl_record_put_number(at, state->owner.low, SL_RECORD_NUMBER_LEN);
 }
 
 sl_err sl_upload_state_encode(const struct sl_upload_state *state, char out[SL_STORE_STATE_BYTES_MAX],
@@ -130,6 +143,7 @@ sl_err sl_upload_state_encode(const struct sl_upload_state *state, char out[SL_S
     at = put_field(at, TAG_IF_NONE_MATCH, state->conditions.if_none_match);
     at = put_field(at, TAG_IF_UNMODIFIED_SINCE, state->conditions.if_unmodified_since);
     at = sl_record_put_set(at, TAG_WANTED, state->wanted);
+    at = put_owner(at, state);
     assert((size_t)(at - out) == len);
     *len_out = len;
     return SL_OK;
@@ -189,6 +203,15 @@ static void get_hash(struct sl_bytes value, struct sl_upload_state *state)
     state->hash.len = value.len;
 }
 
+static void get_owner(struct sl_bytes value, struct sl_upload_state *state)
+{
+    if (value.len != OWNER_LEN)
+        return;
+    state->has_owner = true;
+    state->owner.high = sl_record_number(value.base, SL_RECORD_NUMBER_LEN);
+    state->owner.low = sl_record_number(value.base + SL_RECORD_NUMBER_LEN, SL_RECORD_NUMBER_LEN);
+}
+
 /* false: nothing can be made of the whole. A text that is not fit to be told is as if it were not there. */
 static bool get_record(unsigned tag, struct sl_bytes value, struct sl_upload_state *state)
 {
@@ -211,6 +234,7 @@ static bool get_record(unsigned tag, struct sl_bytes value, struct sl_upload_sta
     case TAG_IF_NONE_MATCH: state->conditions.if_none_match = value; return true;
     case TAG_IF_UNMODIFIED_SINCE: state->conditions.if_unmodified_since = value; return true;
     case TAG_WANTED: state->wanted = sl_record_set(value); return true;
+    case TAG_OWNER: get_owner(value, state); return true;
     default: return true; /* of a newer version */
     }
 }

@@ -67,7 +67,7 @@ static void on_dropped(struct sl_store_object *object, sl_err err, void *ctx)
     struct sl_reaper *reaper = slot->reaper;
     bool is_gone = object->kept == NULL; /* else it stays, and counts, until another walk */
     if (is_gone && slot->is_counted)
-        sl_uploads_dismiss(reaper->intake->uploads, slot->counted_bytes);
+        sl_uploads_dismiss(reaper->intake->uploads, slot->counted_bytes, slot->has_owner ? &slot->owner : NULL);
     reaper->dropped += is_gone;
     sl_claim_give(&slot->claim, on_given);
 }
@@ -88,6 +88,8 @@ static void on_opened(struct sl_store_object *object, sl_err err, void *ctx)
     }
     slot->is_counted = has_state && !sl_uploads_is_over(&state);
     slot->counted_bytes = slot->is_counted ? sl_uploads_bytes_of(&state) : 0;
+    slot->has_owner = has_state && state.has_owner;
+    slot->owner = state.owner;
     sl_store_expire(object, on_dropped, slot);
 }
 

@@ -319,6 +319,12 @@ static sl_err open_session(struct sl_resumable *resumable)
     return sl_session_open(session, work->intake, &plan, on_session_change, resumable);
 }
 
+static void note_owner(struct sl_resumable_work *work, const struct sl_upload_state *state)
+{
+    work->has_owner = state->has_owner;
+    work->owner = state->owner;
+}
+
 sl_err sl_resumable_make(struct sl_resumable *resumable, struct sl_intake *intake,
                          const struct sl_resumable_plan *plan, sl_resumable_cb on_change, void *ctx)
 {
@@ -331,8 +337,12 @@ sl_err sl_resumable_make(struct sl_resumable *resumable, struct sl_intake *intak
     sl_err err = copy_state(resumable, plan->state);
     if (err == SL_OK) {
         work->counted = sl_uploads_bytes_of(&resumable->state);
-        work->has_place = sl_uploads_admit(intake->uploads, resumable->state.length);
-        err = work->has_place ? open_session(resumable) : SL_TOO_MANY_UPLOADS;
+        err = sl_uploads_admit(intake->uploads, resumable->state.length, sl_uploads_owner_of(&resumable->state));
+        work->has_place = err == SL_OK;
+    }
+    if (err == SL_OK) {
+        note_owner(work, &resumable->state);
+        err = open_session(resumable);
     }
     if (err != SL_OK) {
         sl_resumable_dismiss(resumable);
@@ -470,6 +480,7 @@ static void take_in_state(struct sl_resumable *resumable)
     work->is_kept = true;
     work->has_place = !sl_uploads_is_over(state);
     work->counted = sl_uploads_bytes_of(state);
+    note_owner(work, state);
     work->part.offset = state->offset;
     work->part.limit = state->length;
     work->part.hash = state->hash;

@@ -56,7 +56,7 @@ void sl_resumable_dismiss(struct sl_resumable *resumable)
 {
     struct sl_resumable_work *work = resumable->work;
     if (work->has_place)
-        sl_uploads_dismiss(work->intake->uploads, work->counted);
+        sl_uploads_dismiss(work->intake->uploads, work->counted, work->has_owner ? &work->owner : NULL);
     work->has_place = false;
 }
 
@@ -128,6 +128,7 @@ static void make_done(const struct sl_resumable *resumable, const struct sl_path
     state_out->touched_ns = sl_clock_wall_ns();
     state_out->hash.len = 0;
     state_out->conditions = (struct sl_conditions){0};
+    state_out->has_owner = false;
     state_out->path = *path;
 }
 

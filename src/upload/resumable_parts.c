@@ -16,6 +16,8 @@ struct sl_parts {
     struct sl_claim claim;
     struct sl_store_object object;
     uint64_t counted; /* bytes of the one under way */
+    bool has_owner;   /* which counts for, */
+    struct sl_tally_key owner;
     char id[SL_STORE_ID_BYTES];
     char known[SL_STORE_STATE_BYTES_MAX], encoded[SL_STORE_STATE_BYTES_MAX];
 };
@@ -50,7 +52,8 @@ static void on_noted(struct sl_store_object *object, sl_err err, void *ctx)
 {
     struct sl_parts *parts = ctx;
     if (err == SL_OK)
-        sl_uploads_dismiss(parts->resumable->work->intake->uploads, parts->counted);
+        sl_uploads_dismiss(parts->resumable->work->intake->uploads, parts->counted,
+                           parts->has_owner ? &parts->owner : NULL);
     sl_store_release(object, on_closed, parts);
 }
 
@@ -62,7 +65,10 @@ static bool end_state(struct sl_parts *parts, struct sl_bytes known, size_t *len
         state.is_joined)
         return false;
     parts->counted = sl_uploads_bytes_of(&state);
+    parts->has_owner = state.has_owner;
+    parts->owner = state.owner;
     state.is_joined = true;
+    state.has_owner = false;
     state.touched_ns = sl_clock_wall_ns();
     return sl_upload_state_encode(&state, parts->encoded, len_out) == SL_OK;
 }

@@ -37,6 +37,8 @@ struct sl_resumable_work {
     bool is_settled;                         /* nothing more is wanted of the session */
     bool has_place;                          /* among the unfinished ones */
     uint64_t counted;                        /* bytes of it */
+    bool has_owner;                          /* it is counted for, */
+    struct sl_tally_key owner;               /* who is this */
     struct sl_pipeline *pipeline;
 
     unsigned busy;               /* what will come back: nothing is given back before */

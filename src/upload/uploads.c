@@ -16,6 +16,7 @@ struct sl_uploads {
     /* under lock */
     struct sl_link buckets[BUCKETS]; /* of holders; who waits is in the holder's list */
     uint64_t count, bytes;
+    struct sl_tally owners; /* zeroed: they have no limit */
 };
 
 struct sl_uploads *sl_uploads_create(const struct sl_uploads_options *options)
@@ -25,6 +26,8 @@ struct sl_uploads *sl_uploads_create(const struct sl_uploads_options *options)
     if (uploads == NULL)
         abort();
     uploads->options = *options;
+    if (options->each_max > 0)
+        sl_tally_init(&uploads->owners, 0);
     pthread_mutex_init(&uploads->lock, NULL);
     for (unsigned i = 0; i < BUCKETS; i++)
         sl_list_init(&uploads->buckets[i]);
@@ -38,6 +41,7 @@ void sl_uploads_destroy(struct sl_uploads *uploads)
     for (unsigned i = 0; i < BUCKETS; i++)
         assert(sl_list_is_empty(&uploads->buckets[i]));
     pthread_mutex_destroy(&uploads->lock);
+    sl_tally_dispose(&uploads->owners);
     free(uploads);
 }
 
@@ -69,18 +73,39 @@ static uint64_t known(uint64_t bytes)
     return bytes == SL_STORE_SIZE_UNKNOWN ? 0 : bytes;
 }
 
-bool sl_uploads_admit(struct sl_uploads *uploads, uint64_t bytes)
+static bool has_owners(const struct sl_uploads *uploads, const struct sl_tally_key *owner)
+{
+    return uploads->options.each_max > 0 && owner != NULL;
+}
+
+/* Under the lock. */
+static void add(struct sl_uploads *uploads, uint64_t bytes, const struct sl_tally_key *owner)
+{
+    uploads->count++;
+    uploads->bytes = sum_of(uploads->bytes, known(bytes));
+    if (has_owners(uploads, owner))
+        sl_tally_add(&uploads->owners, owner);
+}
+
+/* Under the lock. */
+static sl_err find_place(const struct sl_uploads *uploads, uint64_t bytes, const struct sl_tally_key *owner)
 {
     const struct sl_uploads_options *options = &uploads->options;
+    if (has_owners(uploads, owner) && sl_tally_count(&uploads->owners, owner) >= options->each_max)
+        return SL_TOO_MANY_UPLOADS_OF_PEER;
+    bool has_place =
+        uploads->count < options->count_max && sum_of(uploads->bytes, known(bytes)) <= options->bytes_max;
+    return has_place ? SL_OK : SL_TOO_MANY_UPLOADS;
+}
+
+sl_err sl_uploads_admit(struct sl_uploads *uploads, uint64_t bytes, const struct sl_tally_key *owner)
+{
     pthread_mutex_lock(&uploads->lock);
-    uint64_t sum = sum_of(uploads->bytes, known(bytes));
-    bool has_place = uploads->count < options->count_max && sum <= options->bytes_max;
-    if (has_place) {
-        uploads->count++;
-        uploads->bytes = sum;
-    }
+    sl_err err = find_place(uploads, bytes, owner);
+    if (err == SL_OK)
+        add(uploads, bytes, owner);
     pthread_mutex_unlock(&uploads->lock);
-    return has_place;
+    return err;
 }
 
 void sl_uploads_count(struct sl_uploads *uploads, unsigned count, uint64_t bytes)
@@ -92,11 +117,13 @@ void sl_uploads_count(struct sl_uploads *uploads, unsigned count, uint64_t bytes
 }
 
 /* Whatever was put by hand among the uploads of a running server was never counted. */
-void sl_uploads_dismiss(struct sl_uploads *uploads, uint64_t bytes)
+void sl_uploads_dismiss(struct sl_uploads *uploads, uint64_t bytes, const struct sl_tally_key *owner)
 {
     pthread_mutex_lock(&uploads->lock);
     uploads->count -= uploads->count > 0;
     uploads->bytes -= known(bytes) < uploads->bytes ? known(bytes) : uploads->bytes;
+    if (has_owners(uploads, owner))
+        (void)sl_tally_drop(&uploads->owners, owner);
     pthread_mutex_unlock(&uploads->lock);
 }
 
@@ -114,11 +141,20 @@ uint64_t sl_uploads_bytes_of(const struct sl_upload_state *state)
     return state->length == SL_STORE_SIZE_UNKNOWN ? state->offset : state->length;
 }
 
+const struct sl_tally_key *sl_uploads_owner_of(const struct sl_upload_state *state)
+{
+    return state->has_owner ? &state->owner : NULL;
+}
+
 static void on_kept(const struct sl_store_kept_entry *entry, void *ctx)
 {
+    struct sl_uploads *uploads = ctx;
     struct sl_upload_state state;
-    if (sl_upload_state_decode(entry->state, &state) == SL_OK && !sl_uploads_is_over(&state))
-        sl_uploads_count(ctx, 1, sl_uploads_bytes_of(&state));
+    if (sl_upload_state_decode(entry->state, &state) != SL_OK || sl_uploads_is_over(&state))
+        return;
+    pthread_mutex_lock(&uploads->lock);
+    add(uploads, sl_uploads_bytes_of(&state), sl_uploads_owner_of(&state));
+    pthread_mutex_unlock(&uploads->lock);
 }
 
 sl_err sl_uploads_count_root(struct sl_uploads *uploads, const char *root)

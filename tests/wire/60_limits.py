@@ -2,12 +2,15 @@
 
 import concurrent.futures
 import contextlib
+import http.client
+import os
 import socket
 import tempfile
 import unittest
+import urllib.parse
 
-from support import (NO_URING, Sluice, content, curl, fds, free_bytes, raw, rss_mib, run_program, sha256, sha256_of,
-                     wait_until)
+from support import (NO_URING, Answer, Sluice, content, curl, fds, free_bytes, raw, rss_mib, run_program, sha256,
+                     sha256_of, wait_until)
 
 MIB = 1 << 20
 
@@ -129,6 +132,78 @@ class MaxConnectionsPerAddress(unittest.TestCase):
                     client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
                     clients.append(client)
                 self.assertEqual([self.is_served(client) for client in clients], [True] * 4)
+
+
+class MaxUploadsPerAddress(unittest.TestCase):
+    """Of resumable uploads that are unfinished; each ask is a connection of its own."""
+
+    def setUp(self):
+        self.server = self.enterContext(Sluice(loops=2, max_uploads_per_address=2))
+
+    def ask(self, address, method, target, lines, body=None):
+        client = http.client.HTTPConnection(self.server.host, self.server.port, 20, (address, 0))
+        with contextlib.closing(client):
+            client.request(method, target, body, lines)
+            answer = client.getresponse()
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+
+    def create(self, address, **lines):
+        return self.ask(address, "POST", "/files/", {"Tus-Resumable": "1.0.0", "Upload-Length": "4", **lines})
+
+    def made(self, address, **lines):
+        answer = self.create(address, **lines)
+        self.assertEqual(answer.status, 201, answer)
+        return urllib.parse.urlsplit(answer.headers["location"]).path
+
+    def patch(self, address, target, offset, body):
+        answer = self.ask(address, "PATCH", target, {"Tus-Resumable": "1.0.0", "Upload-Offset": str(offset),
+                                                     "Content-Type": "application/offset+octet-stream"}, body)
+        self.assertEqual(answer.status, 204, answer)
+
+    def assert_refused(self, answer):
+        self.assertEqual((answer.status, answer.code), (429, "too-many-uploads-of-address"), answer)
+        self.assertGreater(int(answer.headers["retry-after"]), 0)
+
+    def test_one_takes_no_place_of_another_and_what_is_over_frees_one(self):
+        ours = [self.made("127.0.0.2") for _ in range(2)]
+        self.assert_refused(self.create("127.0.0.2"))
+        draft = {"Upload-Draft-Interop-Version": "8", "Upload-Complete": "?0"}
+        self.assert_refused(self.ask("127.0.0.2", "POST", "/files/", draft, b"abcd"))
+        self.made("127.0.0.3")
+        self.assertEqual(self.ask("127.0.0.2", "PUT", "/files/whole", {}, b"x").status, 201)
+        self.patch("127.0.0.2", ours[0], 0, b"ab")
+        self.assert_refused(self.create("127.0.0.2"))
+        self.patch("127.0.0.9", ours[0], 2, b"cd")  # whoever ends it: it was ours
+        ours.append(self.made("127.0.0.2"))
+        self.assert_refused(self.create("127.0.0.2"))
+        self.assertEqual(self.ask("127.0.0.2", "DELETE", ours[1], {"Tus-Resumable": "1.0.0"}).status, 204)
+        self.made("127.0.0.2")
+        self.assert_refused(self.create("127.0.0.2"))
+
+    def test_a_restart_forgets_nobody(self):
+        for stop in (self.server.kill, self.server.stop):
+            with self.subTest(stop.__name__):
+                targets = [self.made("127.0.0.2"), self.made("127.0.0.2", **{"Upload-Concat": "partial"})]
+                stop()
+                self.server.start()
+                self.assert_refused(self.create("127.0.0.2"))
+                self.made("127.0.0.3" if stop == self.server.kill else "127.0.0.4")
+                for target in targets:
+                    self.assertEqual(self.ask("127.0.0.1", "DELETE", target, {"Tus-Resumable": "1.0.0"}).status, 204)
+                self.made("127.0.0.2")
+                self.made("127.0.0.2")
+                for target in self.server.kept():
+                    self.ask("127.0.0.1", "DELETE", f"/uploads/{target}", {"Tus-Resumable": "1.0.0"})
+
+    def test_the_finished_file_does_not_know_who_sent_it(self):
+        target = self.made("127.0.0.2")
+        path = self.server.uploads / target.rpartition("/")[2]
+        own = socket.inet_aton("127.0.0.2") + bytes(12)
+        key = bytes(8) + own[:8]  # as the state keeps it
+        self.assertIn(key, os.getxattr(path, "user.sluice.upload"))
+        self.patch("127.0.0.2", target, 0, b"abcd")
+        for name in os.listxattr(path):
+            self.assertNotIn(key, os.getxattr(path, name))
 
 
 class MinFree(unittest.TestCase):

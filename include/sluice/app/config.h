@@ -77,8 +77,9 @@ struct sl_config {
     uint64_t min_free_bytes;
     unsigned upload_expiry_s;
     unsigned max_uploads;
-    uint64_t max_upload_bytes; /* 0: no limit */
-    uint64_t max_append_bytes; /* likewise */
+    unsigned max_uploads_per_address; /* of them; 0: no limit of its own */
+    uint64_t max_upload_bytes;        /* 0: no limit */
+    uint64_t max_append_bytes;        /* likewise */
     enum sl_interim interim;
     enum sl_direct direct;
     enum sl_confine_choice confine;

@@ -5,6 +5,7 @@
 
 #include "sluice/base/bytes.h"
 #include "sluice/base/err.h"
+#include "sluice/base/tally.h"
 #include "sluice/decode/condition.h"
 #include "sluice/decode/path.h"
 #include "sluice/hash/hash.h"
@@ -39,6 +40,8 @@ struct sl_upload_state {
     struct sl_digests promised;      /* what the whole is to digest to */
     sl_hash_set wanted;              /* digests that the answer to its end is to tell; 0: those there are */
     struct sl_hash_state hash;       /* of bytes [0, offset); len 0: none (nothing is digested) */
+    bool has_owner;                  /* it counts for the address that made it, */
+    struct sl_tally_key owner;       /* which is this */
 };
 
 /* SL_HEAD_TOO_LARGE: it does not fit. *len_out: bytes used of `out`. */

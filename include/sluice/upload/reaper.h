@@ -17,9 +17,10 @@ struct sl_reaper_slot {
     struct sl_claim claim;
     struct sl_store_object object;
     char state[SL_STORE_STATE_BYTES_MAX];
-    uint64_t modified_ns;   /* of the file */
-    uint64_t counted_bytes; /* is_counted */
-    bool is_busy, is_counted;
+    uint64_t modified_ns;      /* of the file */
+    uint64_t counted_bytes;    /* is_counted */
+    struct sl_tally_key owner; /* has_owner */
+    bool is_busy, is_counted, has_owner;
 };
 
 struct sl_reaper {

@@ -15,6 +15,7 @@ struct sl_uploads_options {
     uint64_t done_expiry_ns; /* so does the id of one that is over, not its file; at most expiry_ns */
     uint64_t count_max;      /* at a time, of those that are not over */
     uint64_t bytes_max;      /* that they hold or may come to hold; UINT64_MAX: no limit */
+    uint64_t each_max;       /* of count_max, of one owner; 0: no limit of its own, and nobody is written down */
 };
 
 /* Aborts when memory is out: start-up only. */
@@ -32,20 +33,23 @@ uint64_t sl_uploads_expires_ns(const struct sl_uploads_options *options, const s
 /* ---- how many ---- any thread
  *
  * An upload counts as long as its state on disk, whoever reads it, does not say that it is over: by its length, or by
- * its offset while its length is not known. */
+ * its offset while its length is not known. It counts for its owner, too, who stands in that state: another start finds
+ * the same. owner: lent for the call; NULL: nobody, as of one made while there was no such limit. */
 
-/* Takes a place for one of `bytes` (SL_STORE_SIZE_UNKNOWN counts as none). false: there is none, and nothing was
- * taken. */
-SL_MUST_CHECK bool sl_uploads_admit(struct sl_uploads *uploads, uint64_t bytes);
+/* Takes a place for one of `bytes` (SL_STORE_SIZE_UNKNOWN counts as none). SL_TOO_MANY_UPLOADS,
+ * SL_TOO_MANY_UPLOADS_OF_PEER: there is none, and nothing was taken. */
+SL_MUST_CHECK sl_err sl_uploads_admit(struct sl_uploads *uploads, uint64_t bytes, const struct sl_tally_key *owner);
 /* One that was there at start, or that admit said yes to, has become so much larger: never refused. */
 void sl_uploads_count(struct sl_uploads *uploads, unsigned count, uint64_t bytes);
 /* It is over or gone. */
-void sl_uploads_dismiss(struct sl_uploads *uploads, uint64_t bytes);
+void sl_uploads_dismiss(struct sl_uploads *uploads, uint64_t bytes, const struct sl_tally_key *owner);
 uint64_t sl_uploads_unfinished(const struct sl_uploads *uploads);
 /* Counts what is kept below `root`. At start, before anybody asks for a place; blocking. As sl_store_walk_kept. */
 SL_MUST_CHECK sl_err sl_uploads_count_root(struct sl_uploads *uploads, const char *root);
-/* The bytes that one counts for. */
+/* The bytes that one counts for, */
 uint64_t sl_uploads_bytes_of(const struct sl_upload_state *state);
+/* and whom it counts for; lent as the state is. */
+const struct sl_tally_key *sl_uploads_owner_of(const struct sl_upload_state *state);
 
 /* ---- who ---- */
 

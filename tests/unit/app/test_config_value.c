@@ -141,6 +141,7 @@ static const struct bad_row bad_values[] = {
     {"--upload-expiry=7d", "write a number from 1 to 315360000, in seconds"},
     {"--max-uploads=0", "write a number from 1 to 100000000"},
     {"--max-uploads=10k", "write a number from 1 to 100000000"},
+    {"--max-uploads-per-address=-1", "write a number from 0 to 100000000"},
     {"--max-upload-bytes=all", SIZE_CURE},
     {"--max-append-size=9223372036854775808", "too large; write at most 9223372036854775807"},
     {"--interim=yes", "write auto, on or off"},

@@ -72,6 +72,8 @@ static struct sl_upload_state full_state(void)
                                                    .if_unmodified_since = SL_BYTES("Sun, 06 Nov 1994 08:49:37 GMT")},
                                     .promised = digests_of(ALL_ALGORITHMS),
                                     .wanted = 1u << SL_HASH_SHA512 | 1u << SL_HASH_MD5,
+                                    .has_owner = true,
+                                    .owner = {0x8877665544332211, 1},
                                     .hash = hash_of(ALL_ALGORITHMS, 77)};
 }
 
@@ -117,6 +119,8 @@ static void expect_same(const struct sl_upload_state *got, const struct sl_uploa
     expect_bytes(got->type, said->type);
     expect_bytes(got->request_id, said->request_id);
     expect_bytes(got->metadata, said->metadata);
+    assert_int_equal(got->has_owner, said->has_owner);
+    assert_true(got->owner.high == said->owner.high && got->owner.low == said->owner.low);
     expect_bytes(got->concat, said->concat);
     assert_memory_equal(&got->promised, &said->promised, sizeof got->promised);
     assert_int_equal(got->hash.len, said->hash.len);
@@ -221,7 +225,8 @@ static void encode_keeps_its_form(void **state)
                                "\x0b\x03\x00\"v\""
                                "\x0c\x01\x00*"
                                "\x0d\x00\x00"
-                               "\x0e\x02\x00\x02\x04";
+                               "\x0e\x02\x00\x02\x04"
+                               "\x0f\x10\x00\x11\x22\x33\x44\x55\x66\x77\x88\x01\x00\x00\x00\x00\x00\x00\x00";
     struct sl_upload_state said = full_state();
     said.offset = 5;
     said.length = 6;

@@ -84,9 +84,9 @@ static inline unsigned unfinished(void)
 /* That so many bytes are counted of those that are unfinished. */
 static inline void expect_counted(uint64_t bytes)
 {
-    assert_true(sl_uploads_admit(u.intake.uploads, BYTES_MAX - bytes));
-    sl_uploads_dismiss(u.intake.uploads, BYTES_MAX - bytes);
-    assert_false(sl_uploads_admit(u.intake.uploads, BYTES_MAX - bytes + 1));
+    assert_int_equal(sl_uploads_admit(u.intake.uploads, BYTES_MAX - bytes, NULL), SL_OK);
+    sl_uploads_dismiss(u.intake.uploads, BYTES_MAX - bytes, NULL);
+    assert_int_equal(sl_uploads_admit(u.intake.uploads, BYTES_MAX - bytes + 1, NULL), SL_TOO_MANY_UPLOADS);
 }
 
 static inline void count_entry(const struct sl_store_kept_entry *entry, void *ctx)

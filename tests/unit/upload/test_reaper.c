@@ -248,7 +248,7 @@ static void count_root_adds_up_what_may_come(void **state)
     keep_unfinished(4, 0);
     count_root();
     assert_int_equal(unfinished(), 3);
-    assert_true(sl_uploads_admit(u.intake.uploads, 0));
+    assert_int_equal(sl_uploads_admit(u.intake.uploads, 0, NULL), SL_OK);
     assert_int_equal(sl_uploads_count_root(u.intake.uploads, "/nonexistent"), SL_NOT_FOUND);
 }
 

@@ -161,6 +161,86 @@ static void one_whose_name_was_moved_can_be_dropped(void **state)
     scratch_expect(&u.scratch, "files/g", bytes, sizeof bytes);
 }
 
+/* ---- for whom ---- */
+
+static const struct sl_tally_key owner = {3, 4};
+
+static struct sl_upload_state owned_state(const char *path, uint64_t length)
+{
+    struct sl_upload_state state = new_state(path, length);
+    state.has_owner = true;
+    state.owner = owner;
+    return state;
+}
+
+/* One that starts now and one that counted along agree on how many more the owner may begin. */
+static void expect_owned(unsigned count, unsigned each_max)
+{
+    struct sl_uploads_options options = *sl_uploads_options(u.intake.uploads);
+    struct sl_uploads *started = sl_uploads_create(&options);
+    assert_int_equal(sl_uploads_count_root(started, u.scratch.path), SL_OK);
+    struct sl_uploads *both[] = {u.intake.uploads, started};
+    for (unsigned i = 0; i < 2; i++) {
+        for (unsigned more = count; more < each_max; more++)
+            assert_int_equal(sl_uploads_admit(both[i], 0, &owner), SL_OK);
+        assert_int_equal(sl_uploads_admit(both[i], 0, &owner), SL_TOO_MANY_UPLOADS_OF_PEER);
+        for (unsigned more = count; more < each_max; more++)
+            sl_uploads_dismiss(both[i], 0, &owner);
+    }
+    sl_uploads_destroy(started);
+}
+
+static void owner_has_a_place_less_until_it_is_over(void **state)
+{
+    struct sl_uploads_options options = *sl_uploads_options(u.intake.uploads);
+    char ids[2][SL_UPLOAD_ID_BYTES];
+    options.each_max = 3;
+    sl_uploads_destroy(u.intake.uploads);
+    u.intake.uploads = sl_uploads_create(&options);
+    for (unsigned i = 0; i < 2; i++) {
+        struct sl_upload_state whole = owned_state(i == 0 ? "f" : "g", 5000);
+        snprintf(ids[i], sizeof ids[i], "%s", create(&whole));
+        expect_owned(i + 1, 3);
+    }
+    assert_int_equal(append(&x, ids[0], 3000, SIZE_MAX, false), SL_RESUMABLE_KEPT);
+    give_back(&x);
+    expect_owned(2, 3);
+    assert_int_equal(append(&x, ids[0], 5000, SIZE_MAX, false), SL_RESUMABLE_DONE);
+    give_back(&x);
+    expect_owned(1, 3);
+    drop(ids[1]);
+    expect_owned(0, 3);
+    drop(ids[0]); /* of a finished one only its id goes */
+    expect_owned(0, 3);
+}
+
+static void part_counts_for_its_owner_until_it_is_joined(void **state)
+{
+    struct sl_uploads_options options = *sl_uploads_options(u.intake.uploads);
+    char url[64];
+    options.each_max = 3;
+    sl_uploads_destroy(u.intake.uploads);
+    u.intake.uploads = sl_uploads_create(&options);
+    struct sl_upload_state part = owned_state("", 0);
+    part.kind = SL_UPLOAD_PARTIAL;
+    part.length = 5000;
+    const char *id = create(&part);
+    snprintf(url, sizeof url, "final;/uploads/%s", id);
+    assert_int_equal(append(&x, id, 5000, SIZE_MAX, false), SL_RESUMABLE_DONE);
+    give_back(&x);
+    expect_owned(1, 3);
+    struct sl_upload_state final = owned_state("joined", UNKNOWN);
+    final.kind = SL_UPLOAD_FINAL;
+    final.concat = sl_bytes_of(url);
+    assert_int_equal(make(&x, (struct sl_resumable_plan){.state = &final, .is_bodyless = true}), SL_OK);
+    REACH(&x, KEPT);
+    sl_resumable_join(&x.resumable);
+    UPLOAD_UNTIL(&u, is_at_end(&x));
+    expect_done(&x, "joined", 5000);
+    give_back(&x);
+    expect_owned(0, 3);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_with_another, teardown)
 
 int main(void)
@@ -172,6 +252,8 @@ int main(void)
         CASE(named_without_a_note_counts_until_it_is_noted),
         CASE(complete_that_gets_no_name_can_be_dropped),
         CASE(one_whose_name_was_moved_can_be_dropped),
+        CASE(owner_has_a_place_less_until_it_is_over),
+        CASE(part_counts_for_its_owner_until_it_is_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,38 +39,72 @@ static int teardown(void **state)
 static void admit_stops_at_the_last_place(void **state)
 {
     for (unsigned i = 0; i < 3; i++)
-        assert_true(sl_uploads_admit(uploads, 1));
-    assert_false(sl_uploads_admit(uploads, 1));
+        assert_int_equal(sl_uploads_admit(uploads, 1, NULL), SL_OK);
+    assert_int_equal(sl_uploads_admit(uploads, 1, NULL), SL_TOO_MANY_UPLOADS);
     assert_int_equal(sl_uploads_unfinished(uploads), 3);
-    sl_uploads_dismiss(uploads, 1);
+    sl_uploads_dismiss(uploads, 1, NULL);
     assert_int_equal(sl_uploads_unfinished(uploads), 2);
-    assert_true(sl_uploads_admit(uploads, 1));
+    assert_int_equal(sl_uploads_admit(uploads, 1, NULL), SL_OK);
 }
 
 static void admit_stops_at_the_last_byte(void **state)
 {
-    assert_true(sl_uploads_admit(uploads, 600));
-    assert_false(sl_uploads_admit(uploads, 401)); /* takes nothing */
-    assert_false(sl_uploads_admit(uploads, UINT64_MAX - 1));
-    assert_true(sl_uploads_admit(uploads, 400));
-    assert_true(sl_uploads_admit(uploads, SL_STORE_SIZE_UNKNOWN)); /* counts when it is known */
+    assert_int_equal(sl_uploads_admit(uploads, 600, NULL), SL_OK);
+    assert_int_equal(sl_uploads_admit(uploads, 401, NULL), SL_TOO_MANY_UPLOADS); /* takes nothing */
+    assert_int_equal(sl_uploads_admit(uploads, UINT64_MAX - 1, NULL), SL_TOO_MANY_UPLOADS);
+    assert_int_equal(sl_uploads_admit(uploads, 400, NULL), SL_OK);
+    assert_int_equal(sl_uploads_admit(uploads, SL_STORE_SIZE_UNKNOWN, NULL), SL_OK); /* counts when it is known */
     sl_uploads_count(uploads, 0, 250);
-    sl_uploads_dismiss(uploads, 400);
-    assert_false(sl_uploads_admit(uploads, 151));
-    assert_true(sl_uploads_admit(uploads, 150));
+    sl_uploads_dismiss(uploads, 400, NULL);
+    assert_int_equal(sl_uploads_admit(uploads, 151, NULL), SL_TOO_MANY_UPLOADS);
+    assert_int_equal(sl_uploads_admit(uploads, 150, NULL), SL_OK);
 }
 
 static void count_is_never_refused_and_never_wraps(void **state)
 {
     sl_uploads_count(uploads, 5, 5000);
     assert_int_equal(sl_uploads_unfinished(uploads), 5);
-    assert_false(sl_uploads_admit(uploads, 0));
+    assert_int_equal(sl_uploads_admit(uploads, 0, NULL), SL_TOO_MANY_UPLOADS);
     sl_uploads_count(uploads, 1, UINT64_MAX - 1);
     for (unsigned i = 0; i < 7; i++) /* one more than there are */
-        sl_uploads_dismiss(uploads, 6000);
+        sl_uploads_dismiss(uploads, 6000, NULL);
     assert_int_equal(sl_uploads_unfinished(uploads), 0);
-    sl_uploads_dismiss(uploads, UINT64_MAX - 1);
-    assert_true(sl_uploads_admit(uploads, 1000));
+    sl_uploads_dismiss(uploads, UINT64_MAX - 1, NULL);
+    assert_int_equal(sl_uploads_admit(uploads, 1000, NULL), SL_OK);
+}
+
+static void each_owner_has_its_own_limit(void **state)
+{
+    struct sl_uploads_options few = options;
+    few.each_max = 2;
+    few.count_max = 4;
+    struct sl_uploads *some = sl_uploads_create(&few);
+    const struct sl_tally_key one = {1, 2}, other = {2, 1};
+    assert_int_equal(sl_uploads_admit(some, 1, &one), SL_OK);
+    assert_int_equal(sl_uploads_admit(some, 1, &one), SL_OK);
+    assert_int_equal(sl_uploads_admit(some, 1, &one), SL_TOO_MANY_UPLOADS_OF_PEER);
+    assert_int_equal(sl_uploads_unfinished(some), 2);
+    assert_int_equal(sl_uploads_admit(some, 1, &other), SL_OK);
+    assert_int_equal(sl_uploads_admit(some, 1, NULL), SL_OK);
+    assert_int_equal(sl_uploads_admit(some, 1, &other), SL_TOO_MANY_UPLOADS);
+    assert_int_equal(sl_uploads_admit(some, 1, &one), SL_TOO_MANY_UPLOADS_OF_PEER);
+    sl_uploads_dismiss(some, 1, NULL);
+    assert_int_equal(sl_uploads_admit(some, 1, &one), SL_TOO_MANY_UPLOADS_OF_PEER);
+    sl_uploads_dismiss(some, 1, &one);
+    assert_int_equal(sl_uploads_admit(some, 2000, &one), SL_TOO_MANY_UPLOADS); /* takes nothing of the owner's */
+    assert_int_equal(sl_uploads_admit(some, 1, &one), SL_OK);
+    for (unsigned i = 0; i < 3; i++) /* one more than there are */
+        sl_uploads_dismiss(some, 1, &one);
+    sl_uploads_destroy(some);
+}
+
+static void without_a_limit_no_owner_is_counted(void **state)
+{
+    const struct sl_tally_key one = {1, 2};
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(sl_uploads_admit(uploads, 1, &one), SL_OK);
+    sl_uploads_dismiss(uploads, 1, &one);
+    assert_int_equal(sl_uploads_unfinished(uploads), 2);
 }
 
 /* ---- who: one thread, two loops ---- */
@@ -336,6 +370,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(admit_stops_at_the_last_place, setup, teardown),
         cmocka_unit_test_setup_teardown(admit_stops_at_the_last_byte, setup, teardown),
         cmocka_unit_test_setup_teardown(count_is_never_refused_and_never_wraps, setup, teardown),
+        cmocka_unit_test(each_owner_has_its_own_limit),
+        cmocka_unit_test_setup_teardown(without_a_limit_no_owner_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(claims_come_later_in_order_and_one_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(wanted_is_told_once_however_many_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(give_in_wanted_is_fine, setup, teardown),
