@@ -1,4 +1,5 @@
 /* The program: reads its configuration, starts the workers, waits for a signal, drains. */
+#include "sluice/app/budget.h"
 #include "sluice/app/config.h"
 #include "sluice/app/confine.h"
 #include "sluice/app/list_uploads.h"
@@ -14,13 +15,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define ABORT_MS  10000u /* what is cut off may take so long to be given back, which is up to the disk */
-#define SPARE_FDS 64u    /* listeners, rings, event fds, logs */
-#define FILES_MAX 8192u  /* uploads of a loop at once: each takes some 4 KB beside its buffers */
+#define ABORT_MS 10000u /* what is cut off may take so long to be given back, which is up to the disk */
 
 #define DONE_EXPIRY_S 3600u /* a client that lost the last answer asks again by then */
 
@@ -36,7 +34,7 @@ struct program {
     char confined[160];
     struct sl_worker **workers;
     unsigned worker_count;
-    unsigned fds_max;
+    struct sl_budget budget;
     char urls[SL_LISTEN_MAX][192];
     char engine_reason[512];
 };
@@ -48,18 +46,6 @@ static int say_and_fail(const char *message, int status)
 }
 
 /* ---- start ---- */
-
-/* Each connection takes one descriptor, each upload one or two more, each download one. */
-static unsigned raise_fd_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return 1024;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    (void)getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur > UINT_MAX ? UINT_MAX : (unsigned)limit.rlim_cur;
-}
 
 /* false: message_out tells why. *tls_out is yours. */
 static bool load_tls(const struct sl_config *config, struct sl_tls **tls_out, char *message_out, size_t room)
@@ -108,12 +94,10 @@ static bool open_listeners(struct program *program, struct sl_worker_options *op
 static bool start_workers(struct program *program, struct sl_worker_options *options)
 {
     unsigned loops = program->config.loops;
-    unsigned fds = program->fds_max > SPARE_FDS * loops ? (program->fds_max - SPARE_FDS * loops) / loops : 16;
-    unsigned wanted = (program->config.max_connections + loops - 1) / loops;
     unsigned each_max = program->config.max_connections_per_address;
     bool has_meta = sl_store_root_has_meta(program->root);
     if (each_max > 0)
-        program->peers = sl_peers_create(each_max, wanted * loops);
+        program->peers = sl_peers_create(each_max, program->budget.connections);
     program->workers = calloc(loops, sizeof *program->workers);
     if (program->workers == NULL)
         abort();
@@ -125,8 +109,8 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
         options[i].uploads = has_meta ? program->uploads : NULL;
         options[i].is_reaping = has_meta && i == 0;
         options[i].tls = program->tls;
-        options[i].connections_max = wanted < fds / 3 ? wanted : fds / 3;
-        options[i].files_max = fds / 3 < FILES_MAX ? fds / 3 : FILES_MAX; /* the last third: folders, downloads */
+        options[i].connections_max = program->budget.connections_max;
+        options[i].files_max = program->budget.files_max;
         options[i].listen_count = program->config.listeners.count;
         sl_err err =
             sl_worker_start(&options[i], &program->workers[i], program->engine_reason, sizeof program->engine_reason);
@@ -175,7 +159,7 @@ static int start(struct program *program)
     program->uploads = sl_uploads_create(&uploads);
     if (sl_uploads_count_root(program->uploads, config->root) != SL_OK)
         return say_and_fail("root: its folder uploads cannot be read", EXIT_BAD_START);
-    program->fds_max = raise_fd_limit();
+    sl_budget_make(config, sl_budget_raise_fds(), &program->budget);
     struct sl_worker_options *options = calloc(config->loops, sizeof *options);
     if (options == NULL)
         abort();
@@ -188,6 +172,16 @@ static int start(struct program *program)
     }
     free(options);
     return is_up ? 0 : EXIT_BAD_START;
+}
+
+/* Only where it is worth a word. */
+static void say_fds(const struct program *program)
+{
+    char words[320];
+    if (sl_budget_has_fds(&program->budget))
+        return;
+    sl_budget_put_fds(&program->budget, &program->config, words, sizeof words);
+    printf("  %-11s %s\n", "descriptors", words);
 }
 
 static void say_started(const struct program *program)
@@ -210,6 +204,7 @@ static void say_started(const struct program *program)
     printf("  %-11s %s\n", "engine", program->engine_reason);
     printf("  %-11s %s\n", "durability", durability[config->durability]);
     printf("  %-11s %s\n", "confined", program->confined);
+    say_fds(program);
     if (strncmp(program->urls[0], "unix:", 5) == 0)
         printf("  %-11s curl --unix-socket %s -T FILE %s://localhost/\n", "try", program->urls[0] + 5,
                config->listeners.at[0].is_tls ? "https" : "http");

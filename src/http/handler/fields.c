@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #define FORM_TEXT_BYTES_MAX ((size_t)64 << 10) /* names and values of one form; a JSON answer may be six times that */
-#define LOOP_TEXT_BYTES_MAX ((size_t)4 << 20)  /* of all forms that are not answered yet */
 
 struct entry {
     size_t name_at, name_len, value_len; /* the value follows the name */
@@ -44,7 +43,7 @@ static sl_err make_room(struct sl_fields *fields, size_t len)
     while (room < fields->text_len + len)
         room *= 2;
     size_t more = room - fields->text_room;
-    if (fields->request->http->text_bytes + more > LOOP_TEXT_BYTES_MAX)
+    if (fields->request->http->text_bytes + more > SL_FIELDS_LOOP_BYTES_MAX)
         return SL_BUSY;
     char *text = realloc(fields->text, room);
     if (text == NULL)

@@ -5,6 +5,8 @@
 
 #include "sluice/http/reply.h"
 
+#define SL_FIELDS_LOOP_BYTES_MAX ((size_t)4 << 20) /* of all forms of a loop that are not answered yet */
+
 struct sl_fields;
 
 /* Lives as long as the request. */
