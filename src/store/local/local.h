@@ -62,6 +62,9 @@ struct sl_store {
     uint64_t free_bytes; /* as of the last look, less what was claimed since */
 };
 
+/* "ext4"; static. */
+const char *sl_local_file_system_name(int fd);
+
 /* How many bytes of `path` come before its last '/', 0 if it has none: its folder. */
 size_t sl_local_folder_len(const struct sl_path *path);
 /* The part behind the last '/'; points into path. */

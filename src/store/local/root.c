@@ -115,7 +115,7 @@ static bool probe(struct sl_store_root *root)
     return true;
 }
 
-static const char *file_system_name(int fd)
+const char *sl_local_file_system_name(int fd)
 {
     static const struct {
         long magic;
@@ -133,8 +133,8 @@ static const char *file_system_name(int fd)
 
 static void summarize(struct sl_store_root *root)
 {
-    snprintf(root->summary, sizeof root->summary, "%s, %s temporary files, %s%s", file_system_name(root->files_fd),
-             root->has_unnamed ? "unnamed" : "named",
+    snprintf(root->summary, sizeof root->summary, "%s, %s temporary files, %s%s",
+             sl_local_file_system_name(root->files_fd), root->has_unnamed ? "unnamed" : "named",
              root->has_direct          ? "large uploads bypass the page cache"
              : root->options.is_direct ? "no O_DIRECT here"
                                        : "page cache",
