@@ -216,18 +216,39 @@ static const struct sl_disk_engine engine = {
     .destroy = uring_destroy,
 };
 
+/* 0: for all. 1: for some groups only. 2: for nobody. -1: this kernel has no such switch (before 6.6). */
+static int switch_of_kernel(void)
+{
+    char digit;
+    int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, &digit, 1);
+    if (fd >= 0)
+        close(fd);
+    return n == 1 && digit >= '0' && digit <= '2' ? digit - '0' : -1;
+}
+
 static void explain_refusal(struct sl_text *why, int sys_errno)
 {
     static const char cure[] = "cure: allow io_uring_setup, io_uring_enter, io_uring_register in the seccomp profile";
+    int closed = switch_of_kernel();
     switch (sys_errno) {
     case EPERM:
     case EACCES:
-        sl_text_printf(why,
-                       "io_uring is forbidden here (%s: container seccomp profile or kernel.io_uring_disabled); %s",
-                       strerrorname_np(sys_errno), cure);
+        if (closed > 0)
+            sl_text_printf(why,
+                           "io_uring is forbidden here (%s: kernel.io_uring_disabled is %d%s); "
+                           "cure: sysctl kernel.io_uring_disabled=0",
+                           strerrorname_np(sys_errno), closed,
+                           closed == 1 ? ", only the group of kernel.io_uring_group may" : "");
+        else
+            sl_text_printf(why, "io_uring is forbidden here (%s: a seccomp profile, as of a container); %s",
+                           strerrorname_np(sys_errno), cure);
         return;
     case ENOSYS:
-        sl_text_printf(why, "io_uring is not to be had here (ENOSYS: container seccomp profile or old kernel); %s",
+        sl_text_printf(why, "io_uring is not to be had here (ENOSYS: %s); %s",
+                       closed >= 0
+                           ? "the kernel has it, a seccomp profile hides it"
+                           : "a seccomp profile hides it, or the kernel is older than 5.1 or built without it",
                        cure);
         return;
     case EMFILE:

@@ -118,8 +118,7 @@ static const struct {
     const char *word; /* in the reason */
     bool has_seccomp_cure;
 } refusals[] = {
-    {forbid_all_eperm, "io_uring is forbidden here (EPERM: container seccomp profile or kernel.io_uring_disabled)",
-     true},
+    {forbid_all_eperm, "io_uring is forbidden here (EPERM: a seccomp profile, as of a container)", true},
     {forbid_all_enosys, "ENOSYS", true},
     {forbid_enter, "EPERM", true},
     {forbid_register, "EPERM", true},
