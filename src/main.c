@@ -2,6 +2,8 @@
 #include "sluice/app/budget.h"
 #include "sluice/app/config.h"
 #include "sluice/app/confine.h"
+#include "sluice/app/doctor.h"
+#include "sluice/app/health.h"
 #include "sluice/app/list_uploads.h"
 #include "sluice/app/worker.h"
 #include "sluice/base/clock.h"
@@ -22,7 +24,7 @@
 
 #define DONE_EXPIRY_S 3600u /* a client that lost the last answer asks again by then */
 
-enum { EXIT_STUCK = 1, EXIT_BAD_CONFIG = 2, EXIT_BAD_START = 3, EXIT_CUT_OFF = 4 };
+enum { EXIT_UNWELL = 1, EXIT_STUCK = 1, EXIT_BAD_CONFIG = 2, EXIT_BAD_START = 3, EXIT_CUT_OFF = 4 };
 
 struct program {
     struct sl_config config;
@@ -213,7 +215,7 @@ static void say_started(const struct program *program)
     fflush(stdout);
 }
 
-/* ---- the other command ---- */
+/* ---- the other commands ---- */
 
 static int list_uploads(struct sl_config *config)
 {
@@ -226,6 +228,17 @@ static int list_uploads(struct sl_config *config)
                  config->root, sl_err_row(err)->title);
     sl_config_dispose(config);
     return err == SL_OK ? 0 : say_and_fail(message, EXIT_BAD_START);
+}
+
+static int run_command(struct sl_config *config)
+{
+    if (config->command == SL_COMMAND_UPLOADS)
+        return list_uploads(config);
+    signal(SIGPIPE, SIG_IGN);
+    bool is_well =
+        config->command == SL_COMMAND_DOCTOR ? sl_doctor_run(config, stdout) : sl_health_check(config, stdout);
+    sl_config_dispose(config);
+    return is_well ? 0 : EXIT_UNWELL;
 }
 
 /* ---- signals and the end ---- */
@@ -355,8 +368,8 @@ int main(int argc, char *argv[], char *envp[])
     case SL_CONFIG_BAD: fprintf(stderr, "%s\n", message); return EXIT_BAD_CONFIG;
     case SL_CONFIG_OK: break;
     }
-    if (program.config.command == SL_COMMAND_UPLOADS)
-        return list_uploads(&program.config);
+    if (program.config.command != SL_COMMAND_SERVE)
+        return run_command(&program.config);
     int signal_fd = block_signals(); /* before any thread, so that all inherit the mask */
     int status = start(&program);
     if (status != 0)

@@ -11,7 +11,17 @@
 #define ENVIRONMENT_PREFIX "SLUICE_"
 #define FOR_TESTS_PREFIX   "SLUICE_TEST_"
 
-enum word_kind { WORD_END, WORD_OPTION, WORD_CONFIG, WORD_HELP, WORD_VERSION, WORD_JSON, WORD_BAD };
+enum word_kind {
+    WORD_END,
+    WORD_OPTION,
+    WORD_CONFIG,
+    WORD_HELP,
+    WORD_VERSION,
+    WORD_JSON,
+    WORD_QUICK,
+    WORD_URL,
+    WORD_BAD
+};
 
 /* A walk over the command line. */
 struct words {
@@ -19,6 +29,7 @@ struct words {
     char *const *argv;
     int at;
     enum sl_command command;
+    bool has_url;
 };
 
 struct word {
@@ -43,8 +54,9 @@ static struct sl_text *begin_message(struct sl_config_load *load, struct sl_byte
 static enum word_kind refuse_word(struct sl_config_load *load, const char *word, bool is_command)
 {
     sl_text_printf(begin_message(load, sl_bytes_of(word)), "%s",
-                   is_command ? "unknown command; write serve, uploads, or only options: see sluice --help"
-                              : "no option takes this word; write --KEY VALUE or --KEY=VALUE: see sluice --help");
+                   is_command
+                       ? "unknown command; write serve, uploads, doctor, health, or only options: see sluice --help"
+                       : "no option takes this word; write --KEY VALUE or --KEY=VALUE: see sluice --help");
     return WORD_BAD;
 }
 
@@ -80,9 +92,19 @@ static enum word_kind take_flag(struct sl_config_load *load, const char *equals,
 static enum word_kind take_json(struct sl_config_load *load, const char *equals, struct sl_bytes name,
                                 const struct words *words)
 {
-    if (words->command == SL_COMMAND_UPLOADS)
+    if (words->command == SL_COMMAND_UPLOADS || words->command == SL_COMMAND_DOCTOR)
         return take_flag(load, equals, name, WORD_JSON);
-    sl_text_printf(begin_message(load, name), "belongs to the list of uploads; write sluice uploads --json");
+    sl_text_printf(begin_message(load, name),
+                   "belongs to the list of uploads and to the doctor; write sluice uploads --json");
+    return WORD_BAD;
+}
+
+static enum word_kind take_quick(struct sl_config_load *load, const char *equals, struct sl_bytes name,
+                                 const struct words *words)
+{
+    if (words->command == SL_COMMAND_DOCTOR)
+        return take_flag(load, equals, name, WORD_QUICK);
+    sl_text_printf(begin_message(load, name), "belongs to the doctor; write sluice doctor --quick");
     return WORD_BAD;
 }
 
@@ -91,12 +113,19 @@ static void take_command(struct words *words)
 {
     if (words->at != 1 || words->argc <= 1)
         return;
-    const char *text = words->argv[1];
-    bool is_uploads = strcmp(text, "uploads") == 0;
-    if (is_uploads)
-        words->command = SL_COMMAND_UPLOADS;
-    if (is_uploads || strcmp(text, "serve") == 0)
+    static const char *const names[] = {
+        [SL_COMMAND_SERVE] = "serve",
+        [SL_COMMAND_UPLOADS] = "uploads",
+        [SL_COMMAND_DOCTOR] = "doctor",
+        [SL_COMMAND_HEALTH] = "health",
+    };
+    for (enum sl_command command = 0; command < sizeof names / sizeof names[0]; command++) {
+        if (strcmp(words->argv[1], names[command]) != 0)
+            continue;
+        words->command = command;
         words->at++;
+        return;
+    }
 }
 
 /* The next thing the command line says. */
@@ -108,6 +137,11 @@ static enum word_kind next_word(struct sl_config_load *load, struct words *words
     if (words->at >= words->argc)
         return WORD_END;
     const char *text = words->argv[words->at++];
+    if (words->command == SL_COMMAND_HEALTH && !words->has_url && text[0] != '-') {
+        words->has_url = true;
+        word_out->value = text;
+        return WORD_URL;
+    }
     if (text[0] != '-' || text[1] == '\0')
         return refuse_word(load, text, is_first);
 
@@ -119,6 +153,8 @@ static enum word_kind next_word(struct sl_config_load *load, struct words *words
         return take_flag(load, equals, full, WORD_VERSION);
     if (sl_bytes_equal(full, SL_BYTES("--json")))
         return take_json(load, equals, full, words);
+    if (sl_bytes_equal(full, SL_BYTES("--quick")))
+        return take_quick(load, equals, full, words);
     if (sl_bytes_equal(full, SL_BYTES("-c")) || sl_bytes_equal(full, SL_BYTES("--config"))) {
         word_out->value = take_value(load, words, full, equals, "FILE");
         return word_out->value != NULL ? WORD_CONFIG : WORD_BAD;
@@ -137,14 +173,19 @@ static enum word_kind next_word(struct sl_config_load *load, struct words *words
 static enum sl_config_result survey_words(struct sl_config_load *load, struct words words, const char **file_out)
 {
     struct word word;
-    bool is_json = false;
+    const char *url = "";
+    bool is_json = false, is_quick = false;
     for (;;) {
         switch (next_word(load, &words, &word)) {
         case WORD_END:
             load->config->command = words.command;
             load->config->is_json = is_json;
+            load->config->is_quick = is_quick;
+            sl_config_keep_text(&load->config->health_url, sl_bytes_of(url));
             return SL_CONFIG_OK;
         case WORD_JSON: is_json = true; break;
+        case WORD_QUICK: is_quick = true; break;
+        case WORD_URL: url = word.value; break;
         case WORD_OPTION: break;
         case WORD_CONFIG: *file_out = word.value; break;
         case WORD_HELP: return SL_CONFIG_HELP;
@@ -160,7 +201,7 @@ static bool set_from_words(struct sl_config_load *load, struct words words)
     struct word word;
     enum word_kind kind;
     while ((kind = next_word(load, &words, &word)) != WORD_END) {
-        assert(kind == WORD_OPTION || kind == WORD_CONFIG || kind == WORD_JSON);
+        assert(kind != WORD_HELP && kind != WORD_VERSION && kind != WORD_BAD);
         if (kind != WORD_OPTION)
             continue;
         struct sl_setting setting = {word.option, sl_bytes_of(word.value), {.kind = SL_SOURCE_OPTION}};
@@ -266,7 +307,7 @@ enum sl_config_result sl_config_load(int argc, char *const argv[], char *const e
     *config_out = (struct sl_config){0};
     struct sl_config_load load = {.config = config_out};
     sl_text_init(&load.message, message_out, room);
-    const struct words words = {argc, argv, 1, SL_COMMAND_SERVE};
+    const struct words words = {argc, argv, 1, SL_COMMAND_SERVE, false};
 
     const char *file = file_of_environment(envp);
     enum sl_config_result result = survey_words(&load, words, &file);
@@ -286,6 +327,7 @@ void sl_config_dispose(struct sl_config *config)
     sl_config_drop_files(&config->tls_certs);
     sl_config_drop_files(&config->tls_keys);
     free(config->root);
+    free(config->health_url);
     free(config->public_url);
     free(config->base_path);
     free(config->cors_origins);

@@ -76,11 +76,17 @@ static sl_err refused(int sys_errno, char *words_out, size_t room)
     return sl_err_of_errno(sys_errno);
 }
 
+long sl_confine_version(void)
+{
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    return version < VERSION_MIN ? 0 : version;
+}
+
 sl_err sl_confine(const struct sl_place *places, size_t count, char *words_out, size_t room)
 {
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* Linux has had it since 3.5; Landlock asks for it */
-    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (version < VERSION_MIN) {
+    long version = sl_confine_version();
+    if (version == 0) {
         snprintf(words_out, room,
                  "no: this kernel has no Landlock that lets files be linked (Linux 5.19 has), or it is forbidden");
         return SL_UNSUPPORTED;

@@ -2,8 +2,8 @@
  * is shown as a question mark, or escaped in JSON. Nothing is gathered, so that a million uploads take no memory. */
 #include "sluice/app/list_uploads.h"
 
+#include "show.h"
 #include "sluice/base/clock.h"
-#include "sluice/base/utf8.h"
 #include "sluice/store/kept_walk.h"
 
 #include <inttypes.h>
@@ -17,25 +17,6 @@ struct list {
     bool is_json;
     uint64_t count;
 };
-
-static void put_text(struct list *list, struct sl_bytes text)
-{
-    const unsigned char *at = (const unsigned char *)text.base, *end = at + text.len;
-    while (at < end) {
-        uint32_t rune = 0;
-        size_t len = sl_utf8_sequence(at, (size_t)(end - at), &rune);
-        bool is_shown = len > 0 && !sl_utf8_is_control(rune) && !sl_utf8_is_deceptive(rune);
-        if (!is_shown && list->is_json && len > 0 && rune <= 0xffff)
-            fprintf(list->out, "\\u%04" PRIx32, rune);
-        else if (!is_shown)
-            fputc('?', list->out);
-        else if (list->is_json && (rune == '"' || rune == '\\'))
-            fprintf(list->out, "\\%c", (char)rune);
-        else
-            fwrite(at, 1, len, list->out);
-        at += len > 0 ? len : 1;
-    }
-}
 
 /* To the second. */
 static const char *time_of(uint64_t wall_ns, char room[TIME_BYTES])
@@ -78,7 +59,7 @@ static void put_line(struct list *list, const char *id, const struct sl_upload_s
             time_of(state->created_ns, created), time_of(state->touched_ns, touched),
             time_of(sl_uploads_expires_ns(list->expiry, state), expires));
     if (state->path.len > 0)
-        put_text(list, path_of(state));
+        sl_show_text(list->out, path_of(state), false);
     else
         fprintf(list->out, "(%s)", kind_of(state));
     fputc('\n', list->out);
@@ -107,7 +88,7 @@ static void put_string(struct list *list, const char *key, struct sl_bytes text)
         return;
     }
     fputc('"', list->out);
-    put_text(list, text);
+    sl_show_text(list->out, text, true);
     fputc('"', list->out);
 }
 

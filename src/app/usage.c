@@ -6,9 +6,13 @@
 static const char introduction[] =
     "Usage: sluice [serve] [-c FILE] [OPTION...]\n"
     "       sluice uploads [-c FILE] [--root DIR] [--json]\n"
+    "       sluice doctor [-c FILE] [OPTION...] [--json] [--quick]\n"
+    "       sluice health [URL]\n"
     "\n"
     "Takes files over HTTP and puts them on disk: curl -T photo.jpg http://localhost:8080/\n"
     "With uploads, it lists the unfinished uploads below the root and stops.\n"
+    "With doctor, it tells whether it could serve here, how well, and the cure for what is wrong.\n"
+    "With health, it asks a running server whether it is alive: exit code 0 or 1.\n"
     "\n"
     "  -c, --config FILE             read a YAML file (or SLUICE_CONFIG); none by default\n"
     "  -h, --help                    print this and stop\n"

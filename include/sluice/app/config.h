@@ -56,12 +56,14 @@ enum sl_confine_choice { SL_CONFINE_AUTO, SL_CONFINE_OFF };
 enum sl_interim { SL_INTERIM_AUTO, SL_INTERIM_ON, SL_INTERIM_OFF };
 
 /* What the program is to do: the first word, if it is none of the options. */
-enum sl_command { SL_COMMAND_SERVE, SL_COMMAND_UPLOADS };
+enum sl_command { SL_COMMAND_SERVE, SL_COMMAND_UPLOADS, SL_COMMAND_DOCTOR, SL_COMMAND_HEALTH };
 
 /* The strings belong to the config. */
 struct sl_config {
     enum sl_command command;
-    bool is_json; /* --json: what UPLOADS prints is for programs */
+    bool is_json;     /* --json: what UPLOADS and DOCTOR print is for programs */
+    bool is_quick;    /* --quick: DOCTOR does not try how fast it is */
+    char *health_url; /* of HEALTH: what to ask; "": the first address of `listeners` */
     struct sl_listeners listeners;
     struct sl_files tls_certs, tls_keys; /* as many of both; at least one if a listener is_tls, else none */
     char *root;

@@ -19,6 +19,9 @@ struct sl_place {
     enum sl_place_use use;
 };
 
+/* Of the Landlock that would be used; 0: there is none, or none that would do. */
+long sl_confine_version(void);
+
 /* From now on the calling thread, and those it makes later, gain no privileges by execve(2) and reach of all file
  * systems only `places` (lent for the call), by Landlock; what is open stays open. words_out: what came of it, for the
  * start block. SL_UNSUPPORTED: this kernel cannot, or not so that files could still be linked from folder to folder.

@@ -145,6 +145,23 @@ static void load_command_is_the_first_word_and_json_is_its_own(void **state)
     sl_config_dispose(&c.config);
 }
 
+static void load_doctor_and_health_have_words_of_their_own(void **state)
+{
+    static const char *const doctor[] = {"doctor", "--quick", "--json", NULL},
+                             *const health[] = {"health", "unix:/s", NULL}, *const plain[] = {"health", NULL};
+    struct config_case c;
+    assert_int_equal(config_case_load(&c, doctor, NULL, NULL), SL_CONFIG_OK);
+    assert_true(c.config.command == SL_COMMAND_DOCTOR && c.config.is_json && c.config.is_quick);
+    sl_config_dispose(&c.config);
+    assert_int_equal(config_case_load(&c, health, NULL, NULL), SL_CONFIG_OK);
+    assert_true(c.config.command == SL_COMMAND_HEALTH && !c.config.is_json);
+    assert_string_equal(c.config.health_url, "unix:/s");
+    sl_config_dispose(&c.config);
+    assert_int_equal(config_case_load(&c, plain, NULL, NULL), SL_CONFIG_OK);
+    assert_string_equal(c.config.health_url, "");
+    sl_config_dispose(&c.config);
+}
+
 struct words_row {
     const char *words[5];
     enum sl_config_result result;
@@ -169,8 +186,17 @@ static const struct words_row command_lines[] = {
     {{"serve", "--json"}, SL_CONFIG_BAD, {"--json", "sluice uploads --json"}},
     {{"serve", "uploads"}, SL_CONFIG_BAD, {"uploads", "no option takes this word"}},
     {{"--loops", "1", "uploads"}, SL_CONFIG_BAD, {"uploads", "no option takes this word"}},
-    {{"doctor"}, SL_CONFIG_BAD, {"doctor", "unknown command", "serve, uploads"}},
-    {{"health"}, SL_CONFIG_BAD, {"health", "unknown command", "serve"}},
+    {{"doctor"}, SL_CONFIG_OK, {0}},
+    {{"doctor", "--json", "--quick", "--root=/r"}, SL_CONFIG_OK, {0}},
+    {{"doctor", "--quick=1"}, SL_CONFIG_BAD, {"--quick", "takes no value", "alone"}},
+    {{"--quick"}, SL_CONFIG_BAD, {"--quick", "sluice doctor --quick"}},
+    {{"uploads", "--quick"}, SL_CONFIG_BAD, {"--quick", "sluice doctor --quick"}},
+    {{"doctor", "doctor"}, SL_CONFIG_BAD, {"doctor", "no option takes this word"}},
+    {{"health"}, SL_CONFIG_OK, {0}},
+    {{"health", "http://a/", "--listen=:1"}, SL_CONFIG_OK, {0}},
+    {{"health", "http://a/", "http://b/"}, SL_CONFIG_BAD, {"http://b/", "no option takes this word"}},
+    {{"health", "--json"}, SL_CONFIG_BAD, {"--json", "sluice uploads --json"}},
+    {{"doktor"}, SL_CONFIG_BAD, {"doktor", "unknown command", "serve, uploads, doctor, health"}},
     {{""}, SL_CONFIG_BAD, {"unknown command"}},
     {{"-"}, SL_CONFIG_BAD, {"unknown command"}},
     {{"serve", "serve"}, SL_CONFIG_BAD, {"serve", "--KEY VALUE"}},
@@ -329,6 +355,7 @@ int main(void)
         cmocka_unit_test(load_list_in_one_source_adds_up),
         cmocka_unit_test(load_option_twice_takes_the_last),
         cmocka_unit_test(load_command_is_the_first_word_and_json_is_its_own),
+        cmocka_unit_test(load_doctor_and_health_have_words_of_their_own),
         cmocka_unit_test(load_command_line_gives_its_result_and_message),
         cmocka_unit_test(load_variable_is_fine_or_gets_its_message),
         cmocka_unit_test(load_file_of_environment_is_read_unless_an_option_names_another),
