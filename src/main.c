@@ -5,6 +5,7 @@
 #include "sluice/app/doctor.h"
 #include "sluice/app/health.h"
 #include "sluice/app/list_uploads.h"
+#include "sluice/app/privileges.h"
 #include "sluice/app/worker.h"
 #include "sluice/base/clock.h"
 #include "sluice/base/log.h"
@@ -34,6 +35,7 @@ struct program {
     struct sl_peers *peers; /* NULL: an address may have as many connections as there are */
     struct sl_tls *tls;     /* NULL: no listener is TLS */
     char confined[160];
+    char user[384]; /* "": not worth a word */
     struct sl_worker **workers;
     unsigned worker_count;
     struct sl_budget budget;
@@ -81,6 +83,7 @@ static bool open_listeners(struct program *program, struct sl_worker_options *op
             sl_listener_open(&listen->address.any, listen->address_bytes, loops, fds, url, sizeof *program->urls - 1);
         if (err != SL_OK) {
             say_and_fail(url, 0);
+            url[0] = '\0';
             free(fds);
             return false;
         }
@@ -128,6 +131,7 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
 /* It is told how it went: who has no Landlock is to be served as well. */
 static void confine(struct program *program)
 {
+    sl_forbid_privileges();
     if (program->config.confine == SL_CONFINE_OFF)
         snprintf(program->confined, sizeof program->confined, "no: as configured");
     else
@@ -145,7 +149,34 @@ static struct sl_uploads_options uploads_options(const struct sl_config *config)
                                            config->max_upload_bytes == 0 ? UINT64_MAX : config->max_upload_bytes};
 }
 
-static int start(struct program *program)
+/* What a reload will not find: the files were read by root. */
+static const char *find_unreadable(const struct sl_files *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        if (access(files->at[i], R_OK) != 0)
+            return files->at[i];
+    return NULL;
+}
+
+static sl_err become(struct program *program, char *message_out, size_t room)
+{
+    const struct sl_config *config = &program->config;
+    sl_err err = sl_become(config->user, program->user, sizeof program->user);
+    if (err != SL_OK) {
+        snprintf(message_out, room, "%s", program->user);
+        return err;
+    }
+    const char *unreadable = find_unreadable(&config->tls_keys);
+    if (unreadable == NULL)
+        unreadable = find_unreadable(&config->tls_certs);
+    size_t len = strlen(program->user);
+    if (unreadable != NULL && config->user[0] != '\0')
+        snprintf(program->user + len, sizeof program->user - len,
+                 ", who may not read %.200s: SIGHUP cannot reload certificates", unreadable);
+    return SL_OK;
+}
+
+static int open_root(struct program *program)
 {
     const struct sl_config *config = &program->config;
     struct sl_store_options store = {.root = config->root,
@@ -155,25 +186,53 @@ static int start(struct program *program)
     char message[512];
     if (sl_store_root_open(&store, &program->root, message, sizeof message) != SL_OK)
         return say_and_fail(message, EXIT_BAD_START);
-    if (config->tls_certs.count > 0 && !load_tls(config, &program->tls, message, sizeof message))
-        return say_and_fail(message, EXIT_BAD_START);
     struct sl_uploads_options uploads = uploads_options(config);
     program->uploads = sl_uploads_create(&uploads);
     if (sl_uploads_count_root(program->uploads, config->root) != SL_OK)
         return say_and_fail("root: its folder uploads cannot be read", EXIT_BAD_START);
+    return 0;
+}
+
+/* Addresses and keys may take root. The root is opened by whoever is to write it, so that what is found out of it holds
+ * for them. */
+static int prepare(struct program *program, struct sl_worker_options *options)
+{
+    const struct sl_config *config = &program->config;
+    char message[512];
+    if (config->tls_certs.count > 0 && !load_tls(config, &program->tls, message, sizeof message))
+        return say_and_fail(message, EXIT_BAD_START);
     sl_budget_make(config, sl_budget_raise_fds(), &program->budget);
+    if (!open_listeners(program, options))
+        return EXIT_BAD_START;
+    if (become(program, message, sizeof message) != SL_OK)
+        return say_and_fail(message, EXIT_BAD_START);
+    return open_root(program);
+}
+
+static void remove_sockets(const struct program *program)
+{
+    for (size_t i = 0; i < program->config.listeners.count; i++)
+        if (strncmp(program->urls[i], "unix:", 5) == 0)
+            (void)unlink(program->urls[i] + 5);
+}
+
+static int start(struct program *program)
+{
+    const struct sl_config *config = &program->config;
     struct sl_worker_options *options = calloc(config->loops, sizeof *options);
     if (options == NULL)
         abort();
-    bool is_up = open_listeners(program, options);
-    if (is_up) {
+    int status = prepare(program, options);
+    if (status == 0) {
         confine(program); /* before any thread, so that all are */
         if (config->digests != 0)
             program->hash_pool = sl_hash_pool_create(config->hash_threads);
-        is_up = start_workers(program, options);
+        status = start_workers(program, options) ? 0 : EXIT_BAD_START;
     }
+    if (status != 0)
+        remove_sockets(program);
     free(options);
-    return is_up ? 0 : EXIT_BAD_START;
+    return status;
 }
 
 /* Only where it is worth a word. */
@@ -206,6 +265,8 @@ static void say_started(const struct program *program)
     printf("  %-11s %s\n", "engine", program->engine_reason);
     printf("  %-11s %s\n", "durability", durability[config->durability]);
     printf("  %-11s %s\n", "confined", program->confined);
+    if (program->user[0] != '\0')
+        printf("  %-11s %s\n", "user", program->user);
     say_fds(program);
     if (strncmp(program->urls[0], "unix:", 5) == 0)
         printf("  %-11s curl --unix-socket %s -T FILE %s://localhost/\n", "try", program->urls[0] + 5,
@@ -277,7 +338,8 @@ static void reload(struct program *program)
         return;
     }
     if (!load_tls(&program->config, &tls, message, sizeof message)) {
-        sl_log(SL_LOG_ERROR, "certificates not reloaded, the old ones stay: %s", message);
+        sl_log(SL_LOG_ERROR, "certificates not reloaded, the old ones stay: %s%s%s", message,
+               program->config.user[0] != '\0' ? "; they are read as user " : "", program->config.user);
         return;
     }
     sl_tls_release(program->tls);
@@ -336,13 +398,6 @@ static int stop_workers(struct program *program)
         sl_log(SL_LOG_ERROR, "the disk does not answer; leaving all the same");
     free(is_home);
     return missing > 0 ? EXIT_STUCK : status;
-}
-
-static void remove_sockets(const struct program *program)
-{
-    for (size_t i = 0; i < program->config.listeners.count; i++)
-        if (strncmp(program->urls[i], "unix:", 5) == 0)
-            (void)unlink(program->urls[i] + 5);
 }
 
 static void dispose(struct program *program)

@@ -328,6 +328,7 @@ void sl_config_dispose(struct sl_config *config)
     sl_config_drop_files(&config->tls_keys);
     free(config->root);
     free(config->health_url);
+    free(config->user);
     free(config->public_url);
     free(config->base_path);
     free(config->cors_origins);

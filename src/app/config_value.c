@@ -9,6 +9,7 @@
 
 #define VALUE_BYTES_MAX  4096
 #define QUOTED_BYTES_MAX 200
+#define USER_BYTES_MAX   63
 
 /* A WORD's index in its form is stored as the enum's value. */
 _Static_assert(SL_DISK_AUTO == 0 && SL_DISK_IO_URING == 1 && SL_DISK_THREADS == 2, "order of engine's words");
@@ -77,6 +78,21 @@ static bool set_directory(struct sl_config_load *load, const struct sl_setting *
         return sl_config_refuse(load, setting, "is empty; name a directory, e.g. %s", setting->option->preset);
     if (!sl_config_is_whole_path(load, setting))
         return false;
+    sl_config_keep_text(member, setting->value);
+    return true;
+}
+
+/* Whether there is such a user is found out when it is to be become. */
+static bool set_user(struct sl_config_load *load, const struct sl_setting *setting, char **member)
+{
+    const char *at = setting->value.base, *end = at + setting->value.len;
+    const char *colon = memchr(at, ':', setting->value.len);
+    bool is_whole = setting->value.len == 0 || (*at != ':' && end[-1] != ':');
+    for (; is_whole && at < end; at++)
+        is_whole = at == colon || (*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'z') ||
+                   (*at >= 'A' && *at <= 'Z') || strchr("._-", *at) != NULL;
+    if (!is_whole || setting->value.len > USER_BYTES_MAX)
+        return sl_config_refuse(load, setting, "is no user; write a name or a number, and :GROUP behind it or not");
     sl_config_keep_text(member, setting->value);
     return true;
 }
@@ -266,6 +282,7 @@ static bool set_one(struct sl_config_load *load, const struct sl_setting *settin
     case SL_KIND_SIZE: return set_size(load, setting, member);
     case SL_KIND_NUMBER: return set_number(load, setting, member);
     case SL_KIND_CORES: return set_cores(load, setting, member);
+    case SL_KIND_USER: return set_user(load, setting, member);
     }
     __builtin_unreachable();
 }

@@ -1,6 +1,16 @@
-/* Landlock (Documentation/userspace-api/landlock.rst of Linux), by its system calls: libc has no functions for it. A
+/* Why there is no seccomp filter of our own beside it: what an attacker in this process would use is what it needs
+ * itself. The kernel's largest surface here is io_uring, whose operations pass by every filter: it sees
+ * io_uring_enter(2) and not what is in the ring. What a filter could take away is decided by libraries that we do not
+ * choose the calls of (libc's threads and allocator, OpenSSL, liburing), so that an update of one of them would kill a
+ * running server, and with it uploads. Containers and systemd (SystemCallFilter=) put theirs around the whole, made by
+ * who knows the machine; it is inherited, and kept, for no_new_privs is set whatever `confine` says. What
+ * we take away is what a filter cannot: files (Landlock), and the way back to privileges.
+ *
+ * Landlock (Documentation/userspace-api/landlock.rst of Linux), by its system calls: libc has no functions for it. A
  * right that the running kernel does not know must not be named, so the set follows its version. */
 #include "sluice/app/confine.h"
+
+#include "sluice/app/privileges.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -84,7 +93,7 @@ long sl_confine_version(void)
 
 sl_err sl_confine(const struct sl_place *places, size_t count, char *words_out, size_t room)
 {
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* Linux has had it since 3.5; Landlock asks for it */
+    sl_forbid_privileges(); /* Landlock asks for it */
     long version = sl_confine_version();
     if (version == 0) {
         snprintf(words_out, room,

@@ -1,5 +1,6 @@
 #include "doctor.h"
 
+#include "sluice/app/privileges.h"
 #include "sluice/net/tls.h"
 
 #include <errno.h>
@@ -55,6 +56,14 @@ static void look_at_addresses(struct sl_doctor *doctor)
     }
 }
 
+/* From here on what is found holds for whom it will be. */
+static void become(struct sl_doctor *doctor)
+{
+    char words[256];
+    if (sl_become(doctor->config->user, words, sizeof words) != SL_OK)
+        sl_doctor_say_reason(doctor, SL_LEVEL_PROBLEM, "user", words);
+}
+
 bool sl_doctor_run(const struct sl_config *config, FILE *out)
 {
     struct sl_doctor doctor = {.config = config, .out = out};
@@ -62,6 +71,7 @@ bool sl_doctor_run(const struct sl_config *config, FILE *out)
     sl_doctor_begin(&doctor);
     look_at_addresses(&doctor);
     look_at_certificates(&doctor);
+    become(&doctor);
     sl_doctor_look_at_machine(&doctor);
     sl_doctor_look_at_limits(&doctor);
     sl_doctor_look_at_root(&doctor);

@@ -69,7 +69,8 @@ static void look_at_user(struct sl_doctor *doctor)
     if (geteuid() != 0)
         sl_doctor_say(doctor, SL_LEVEL_OK, "user", NULL, "uid %u, gid %u", geteuid(), getegid());
     else
-        sl_doctor_say(doctor, SL_LEVEL_NOTE, "user", "run it as another user", "root, whom no permission stops");
+        sl_doctor_say(doctor, SL_LEVEL_NOTE, "user", "--user NAME, or start it as another",
+                      "root, whom no permission stops");
 }
 
 static void look_at_landlock(struct sl_doctor *doctor)

@@ -21,7 +21,8 @@ enum sl_option_kind {
     SL_KIND_TEMPLATE,
     SL_KIND_SIZE,
     SL_KIND_NUMBER,
-    SL_KIND_CORES
+    SL_KIND_CORES,
+    SL_KIND_USER
 };
 
 enum sl_option_id {

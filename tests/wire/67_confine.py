@@ -25,7 +25,7 @@ class Confined(unittest.TestCase):
     def test_it_is_not_where_it_is_told_so(self):
         with Sluice(confine="off") as server:
             self.assertEqual(server.said("confined"), "no: as configured")
-            self.assertEqual(set(may_gain_privileges(server.pid)), {True})
+            self.assertEqual(set(may_gain_privileges(server.pid)), {False})
 
     def test_sockets_of_several_folders_are_removed_in_the_end(self):
         with tempfile.TemporaryDirectory(prefix="sluice-a-") as a, tempfile.TemporaryDirectory(prefix="sluice-b-") as b:

@@ -85,6 +85,7 @@ struct sl_config {
     enum sl_interim interim;
     enum sl_direct direct;
     enum sl_confine_choice confine;
+    char *user; /* whom to become: "NAME" or "NAME:GROUP", names or numbers; "": nobody else */
     unsigned loops;
     unsigned hash_threads;
     uint64_t buffer_memory_bytes;

@@ -83,6 +83,7 @@ static inline void config_case_show(const struct sl_config *config, const struct
             sl_text_printf(&text, "%s%s", i > 0 ? "," : "", ((const struct sl_files *)member)->at[i]);
         break;
     case SL_KIND_DIRECTORY:
+    case SL_KIND_USER:
     case SL_KIND_URL:
     case SL_KIND_BASE_PATH:
     case SL_KIND_ORIGINS:

@@ -35,6 +35,7 @@ static const struct precedence_row precedence[] = {
     {"max-append-size", {0, "1", "2k", "3Mi"}, {"0", "1", "2000", "3145728"}},
     {"interim", {0, "off", "auto", "on"}, {"0", "2", "0", "1"}},
     {"direct", {0, "off", "auto", "off"}, {"0", "1", "0", "1"}},
+    {"user", {0, "a", "1:2", "b-c:d.e"}, {"", "a", "1:2", "b-c:d.e"}},
     {"confine", {0, "off", "auto", "off"}, {"0", "1", "0", "1"}},
     {"loops", {0, "101", "102", "103"}, {NULL, "101", "102", "103"}},
     {"hash-threads", {0, "101", "102", "103"}, {NULL, "101", "102", "103"}},
