@@ -8,13 +8,13 @@
 #include <stdint.h>
 
 /* Of a connection: its request with a whole head, or an HTTP/2 session with what waits to be written. */
-#define SL_HTTP_CONNECTION_BYTES ((size_t)48 << 10)
+#define SL_HTTP_CONNECTION_BYTES ((size_t)64 << 10)
 /* More of one by TLS: a handshake, a record that is not whole yet, ciphertext that waits to be written. */
 #define SL_HTTP_TLS_BYTES ((size_t)64 << 10)
 /* Of an upload, beside its connection: file, pipeline, and the state of one that can be gone on with. */
 #define SL_HTTP_UPLOAD_BYTES ((size_t)16 << 10)
 
-/* Of a loop: heads and held bodies of all HTTP/2 streams together. */
+/* Of a loop: heads, held bodies and unwritten frames of all HTTP/2 connections together. */
 uint64_t sl_http_h2_bytes(void);
 /* Of a loop: text fields of forms, and the answers that tell them. */
 uint64_t sl_http_form_bytes(void);

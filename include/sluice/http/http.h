@@ -41,7 +41,8 @@ struct sl_http {
     struct sl_h2_block *h2_spare;            /* for bodies that are to be held */
     char *h2_buffer; /* received bytes, for the length of a call; NULL until HTTP/2 is spoken */
     unsigned h2_spare_count;
-    uint64_t h2_head_bytes; /* likewise: what open streams keep of their heads */
+    uint64_t h2_head_bytes;    /* likewise: what open streams keep of their heads */
+    uint64_t h2_queued_frames; /* likewise: what waits to be written */
     bool is_draining;
     uint64_t id_state; /* of the request ids we make */
     void (*on_connection_closed)(void *ctx);

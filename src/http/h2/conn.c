@@ -24,6 +24,7 @@ static void drop_streams(struct sl_h2 *conn, sl_err why)
     h2o_timeout_unlink(&conn->flush_entry);
     h2o_timeout_unlink(&conn->head_timer);
     h2o_timeout_unlink(&conn->idle_timer);
+    conn->base.http->h2_queued_frames -= conn->queued;
     nghttp2_session_del(conn->session);
     conn->session = NULL;
     free(conn->out);
@@ -175,6 +176,15 @@ static bool is_over(const struct sl_h2 *conn)
     return !nghttp2_session_want_read(conn->session) && !nghttp2_session_want_write(conn->session);
 }
 
+bool sl_h2_count_queue(struct sl_h2 *conn)
+{
+    struct sl_http *http = conn->base.http;
+    size_t queued = nghttp2_session_get_outbound_queue_size(conn->session);
+    http->h2_queued_frames = http->h2_queued_frames - conn->queued + queued;
+    conn->queued = queued;
+    return queued > SL_H2_QUEUE_MAX || (queued > SL_H2_QUEUE_FREE && http->h2_queued_frames > SL_H2_QUEUES_MAX);
+}
+
 /* false: the connection is gone, or about to. */
 static bool flush(struct sl_h2 *conn)
 {
@@ -187,6 +197,7 @@ static bool flush(struct sl_h2 *conn)
             gather(conn);
         while (conn->out_len < SL_H2_GATHER_BYTES && ask_for_more(conn));
     }
+    (void)sl_h2_count_queue(conn); /* what is too many by our own answers is not the peer's doing */
     if (conn->out_len > 0) {
         h2o_iovec_t piece = {conn->out, conn->out_len};
         conn->is_writing = true;
@@ -205,7 +216,14 @@ static bool flush(struct sl_h2 *conn)
 
 static void on_flush(h2o_timeout_entry_t *entry)
 {
-    (void)flush(SL_CONTAINER_OF(entry, struct sl_h2, flush_entry));
+    struct sl_h2 *conn = SL_CONTAINER_OF(entry, struct sl_h2, flush_entry);
+    if (!conn->is_stuffed || !conn->is_writing) {
+        (void)flush(conn);
+        return;
+    }
+    /* It asks for answers and reads none: a GOAWAY would wait behind them, and they would go on to be held. */
+    sl_transport_reset_on_close(conn->base.transport);
+    close_conn(conn, conn->why_close);
 }
 
 void sl_h2_flush_later(struct sl_h2 *conn)

@@ -34,6 +34,9 @@
 #define SL_H2_HELD_BYTES_MAX (SL_H2_GROWTH_BYTES_MAX + ((uint64_t)32 << 20))
 #define SL_H2_GATHER_BYTES   ((size_t)32 << 10) /* to be written at once; who does not read keeps us holding them */
 #define SL_H2_QUEUE_MAX      2000               /* frames of ours that wait to be written */
+#define SL_H2_QUEUE_FREE     64u                /* of them, how many a connection may have whatever others have */
+#define SL_H2_QUEUES_MAX     UINT64_C(32768)    /* of all connections of a loop; who adds to more is given up */
+#define SL_H2_QUEUED_BYTES   256u               /* that such a frame costs */
 
 /* What a peer may do without being of use (RFC 9113 section 10.5). Each costs a token; tokens come back with time, and
  * are earned by what is of use. */
@@ -62,9 +65,11 @@ struct sl_h2 {
     struct sl_link streams, proceeding; /* all; those whose answer's last piece is used up */
     unsigned stream_count;
     h2o_timeout_entry_t flush_entry, head_timer, idle_timer;
-    char *out; /* gathered, or being written */
+    size_t queued; /* frames of ours that are counted as waiting */
+    char *out;     /* gathered, or being written */
     size_t out_len, out_room, read_meanwhile;
     bool is_writing, is_receiving, was_idle, is_chatty;
+    bool is_stuffed;  /* given up for too many frames that wait */
     sl_err why_close; /* SL_OK: stay */
     struct sl_h2_budget budget;
     struct sl_h2_scan scan;
@@ -108,6 +113,8 @@ static inline struct sl_h2_stream *sl_h2_stream_of(struct sl_request *request)
 }
 
 /* conn.c */
+/* Counts the frames of ours that wait now. Are they too many? */
+bool sl_h2_count_queue(struct sl_h2 *conn);
 void sl_h2_flush_later(struct sl_h2 *conn);
 /* Has it no stream from now on? Pings are not use. */
 void sl_h2_set_idle(struct sl_h2 *conn, bool is_idle);

@@ -40,8 +40,8 @@ static void feed(struct sl_h2 *conn, const char *bytes, size_t len)
     conn->is_receiving = true;
     ssize_t n = nghttp2_session_mem_recv(conn->session, (const uint8_t *)bytes, len);
     conn->is_receiving = false;
-    if (n == NGHTTP2_ERR_FLOODED || n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS ||
-        nghttp2_session_get_outbound_queue_size(conn->session) > SL_H2_QUEUE_MAX)
+    conn->is_stuffed = sl_h2_count_queue(conn);
+    if (n == NGHTTP2_ERR_FLOODED || n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS || conn->is_stuffed)
         sl_h2_give_up(conn, NGHTTP2_ENHANCE_YOUR_CALM, SL_FLOOD);
     else if (n < 0)
         sl_h2_give_up(conn, NGHTTP2_PROTOCOL_ERROR, SL_BAD_FRAMING);
