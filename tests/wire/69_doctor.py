@@ -316,6 +316,7 @@ class Health(unittest.TestCase):
             server.terminate()
             wait_until(lambda: self.health(address)[0] == 1, "it takes no new connections")
             self.assertEqual(client.send(content(10)).answer().status, 201)
+            self.assertEqual(server.wait(), 0)
 
 
 if __name__ == "__main__":
