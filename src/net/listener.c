@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,11 +89,21 @@ static int open_one(const struct sockaddr *address, socklen_t len, bool is_first
     return -1;
 }
 
-static void put_url(const struct sockaddr_storage *address, char *url_out, size_t room)
+/* A name without a file begins with NUL, and is written with '@'. */
+static void put_unix_url(const struct sockaddr_un *un, socklen_t len, char *url_out, size_t room)
+{
+    size_t name_len = len - offsetof(struct sockaddr_un, sun_path);
+    if (un->sun_path[0] != '\0' || name_len < 2)
+        snprintf(url_out, room, "unix:%s", un->sun_path);
+    else
+        snprintf(url_out, room, "unix:@%.*s", (int)name_len - 1, un->sun_path + 1);
+}
+
+static void put_url(const struct sockaddr_storage *address, socklen_t len, char *url_out, size_t room)
 {
     char text[INET6_ADDRSTRLEN];
     if (address->ss_family == AF_UNIX) {
-        snprintf(url_out, room, "unix:%s", ((const struct sockaddr_un *)address)->sun_path);
+        put_unix_url((const struct sockaddr_un *)address, len, url_out, room);
     } else if (address->ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
         inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
@@ -108,12 +119,13 @@ static void put_url(const struct sockaddr_storage *address, char *url_out, size_
     }
 }
 
-/* The other sockets of the same address; the first decided what port 0 means. */
+/* The other sockets of the same address; the first decided what port 0 means. bound: NULL for one that cannot be had
+ * twice. */
 static bool open_more(const struct sockaddr_storage *bound, socklen_t len, unsigned count, int *fds)
 {
     for (unsigned i = 1; i < count; i++) {
-        fds[i] = bound->ss_family == AF_UNIX ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0)
-                                             : open_one((const struct sockaddr *)bound, len, false);
+        fds[i] =
+            bound == NULL ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : open_one((const struct sockaddr *)bound, len, false);
         if (fds[i] >= 0)
             continue;
         int sys_errno = errno;
@@ -123,6 +135,15 @@ static bool open_more(const struct sockaddr_storage *bound, socklen_t len, unsig
         return false;
     }
     return true;
+}
+
+/* `url_out` says where, and then why not. */
+static sl_err refuse(int sys_errno, char *url_out, size_t room)
+{
+    char where[160];
+    snprintf(where, sizeof where, "%s", url_out);
+    snprintf(url_out, room, "listen: cannot listen on %s: %s", where, strerror(sys_errno));
+    return sl_err_of_errno(sys_errno);
 }
 
 sl_err sl_listener_open(const struct sockaddr *address, socklen_t len, unsigned count, int *fds_out, char *url_out,
@@ -141,14 +162,28 @@ sl_err sl_listener_open(const struct sockaddr *address, socklen_t len, unsigned 
     }
     if (fds_out[0] >= 0 && bound.ss_family != AF_UNIX)
         (void)getsockname(fds_out[0], (struct sockaddr *)&bound, &len);
-    put_url(&bound, url_out, room);
-    if (fds_out[0] >= 0 && open_more(&bound, len, count, fds_out))
+    put_url(&bound, len, url_out, room);
+    if (fds_out[0] >= 0 && open_more(bound.ss_family == AF_UNIX ? NULL : &bound, len, count, fds_out))
         return SL_OK;
-    int sys_errno = errno;
-    char where[160];
-    snprintf(where, sizeof where, "%s", url_out);
-    snprintf(url_out, room, "listen: cannot listen on %s: %s", where, strerror(sys_errno));
-    return sl_err_of_errno(sys_errno);
+    return refuse(errno, url_out, room);
+}
+
+/* Whoever gave it to us may go on using it, and so may a process like us: it keeps its options. h2o makes it one that
+ * does not block. */
+sl_err sl_listener_adopt(int fd, unsigned count, int *fds_out, char *url_out, size_t room)
+{
+    assert(count > 0);
+    struct sockaddr_storage bound = {0};
+    socklen_t len = sizeof bound;
+    bool is_socket = fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && getsockname(fd, (struct sockaddr *)&bound, &len) == 0;
+    put_url(&bound, len, url_out, room);
+    fds_out[0] = fd;
+    if (is_socket && open_more(NULL, 0, count, fds_out))
+        return SL_OK;
+    sl_err err = refuse(errno, url_out, room);
+    if (!is_socket)
+        close(fd);
+    return err;
 }
 
 /* ---- accepting ---- */

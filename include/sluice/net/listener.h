@@ -15,6 +15,10 @@
 SL_MUST_CHECK sl_err sl_listener_open(const struct sockaddr *address, socklen_t len, unsigned count, int *fds_out,
                                       char *url_out, size_t room);
 
+/* The same with a socket that listens already and that others hold, too (taken; in the end it is closed, not shut): all
+ * `count` are one, which is left as it is but for not blocking. On failure it is closed. */
+SL_MUST_CHECK sl_err sl_listener_adopt(int fd, unsigned count, int *fds_out, char *url_out, size_t room);
+
 struct sl_listener;
 /* socket: yours. */
 typedef void (*sl_listener_cb)(h2o_socket_t *socket, void *ctx);

@@ -160,6 +160,50 @@ static void unix_socket_is_shared_and_a_stale_one_replaced(void **state)
     sl_listener_close(listener);
 }
 
+/* Whoever holds the socket goes on holding it, and who comes between two of us waits in it. */
+static void adopted_socket_outlives_those_who_accept(void **state)
+{
+    struct sockaddr_in address = net_local4(0);
+    socklen_t len = sizeof address;
+    int held = socket(AF_INET, SOCK_STREAM, 0), clients[3];
+    assert_int_equal(bind(held, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(held, 8), 0);
+    assert_int_equal(getsockname(held, (struct sockaddr *)&address, &len), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        clients[i] = net_connect((struct sockaddr *)&address, len);
+        int passed = dup(held);
+        assert_int_equal(sl_listener_adopt(passed, FDS, fds, url, sizeof url), SL_OK);
+        assert_int_equal(fds[0], passed);
+        assert_int_equal(strtoul(strrchr(url, ':') + 1, NULL, 10), ntohs(address.sin_port));
+        struct sl_listener *listeners[FDS];
+        for (unsigned at = 0; at < FDS; at++) {
+            assert_true(fcntl(fds[at], F_GETFD) & FD_CLOEXEC);
+            listeners[at] = sl_listener_start(loop, fds[at], on_accept, &loop);
+        }
+        NET_UNTIL(loop, accepted == i + 1);
+        for (unsigned at = 0; at < FDS; at++)
+            sl_listener_close(listeners[at]);
+        net_settle(loop);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        close(clients[i]);
+    close(held);
+}
+
+static void adopted_name_without_a_file_is_told(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len = snprintf(address.sun_path, sizeof address.sun_path, "@sluice-test-%d", (int)getpid());
+    address.sun_path[0] = '\0';
+    int held = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(held, (struct sockaddr *)&address, offsetof(struct sockaddr_un, sun_path) + len), 0);
+    assert_int_equal(listen(held, 8), 0);
+    assert_int_equal(sl_listener_adopt(held, 1, fds, url, sizeof url), SL_OK);
+    assert_memory_equal(url, "unix:@sluice-test-", strlen("unix:@sluice-test-"));
+    close_all(1);
+    assert_int_equal(sl_listener_adopt(fds[0], 1, fds, url, sizeof url), SL_IO); /* it is gone */
+}
+
 static void what_is_no_socket_is_never_removed(void **state)
 {
     scratch_put(&scratch, "precious", "data");
@@ -317,6 +361,8 @@ int main(void)
         CASE(any_address_of_6_takes_4_too),
         CASE(foreign_address_is_refused),
         CASE(unix_socket_is_shared_and_a_stale_one_replaced),
+        CASE(adopted_socket_outlives_those_who_accept),
+        CASE(adopted_name_without_a_file_is_told),
         CASE(what_is_no_socket_is_never_removed),
         CASE(paused_listener_lets_the_kernel_hold_them),
         CASE(pause_inside_on_accept_takes_no_more),
