@@ -5,6 +5,7 @@
 #include "sluice/app/doctor.h"
 #include "sluice/app/health.h"
 #include "sluice/app/list_uploads.h"
+#include "sluice/app/notify.h"
 #include "sluice/app/privileges.h"
 #include "sluice/app/worker.h"
 #include "sluice/base/clock.h"
@@ -34,6 +35,7 @@ struct program {
     struct sl_uploads *uploads;
     struct sl_peers *peers; /* NULL: an address may have as many connections as there are */
     struct sl_tls *tls;     /* NULL: no listener is TLS */
+    struct sl_notify notify;
     char confined[160];
     char user[384]; /* "": not worth a word */
     struct sl_worker **workers;
@@ -69,6 +71,13 @@ static void tell_secure(char *url)
     }
 }
 
+static sl_err open_listener(const struct sl_listen *listen, unsigned loops, int *fds_out, char *url_out, size_t room)
+{
+    if (listen->inherited_fd > 0)
+        return sl_listener_adopt(listen->inherited_fd, loops, fds_out, url_out, room);
+    return sl_listener_open(&listen->address.any, listen->address_bytes, loops, fds_out, url_out, room);
+}
+
 static bool open_listeners(struct program *program, struct sl_worker_options *options)
 {
     unsigned loops = program->config.loops;
@@ -79,8 +88,7 @@ static bool open_listeners(struct program *program, struct sl_worker_options *op
     for (size_t i = 0; i < listeners->count; i++) {
         const struct sl_listen *listen = &listeners->at[i];
         char *url = program->urls[i];
-        sl_err err =
-            sl_listener_open(&listen->address.any, listen->address_bytes, loops, fds, url, sizeof *program->urls - 1);
+        sl_err err = open_listener(listen, loops, fds, url, sizeof *program->urls - 1);
         if (err != SL_OK) {
             say_and_fail(url, 0);
             url[0] = '\0';
@@ -209,10 +217,11 @@ static int prepare(struct program *program, struct sl_worker_options *options)
     return open_root(program);
 }
 
+/* Those that we were given stay for the next one. */
 static void remove_sockets(const struct program *program)
 {
     for (size_t i = 0; i < program->config.listeners.count; i++)
-        if (strncmp(program->urls[i], "unix:", 5) == 0)
+        if (program->config.listeners.at[i].inherited_fd == 0 && strncmp(program->urls[i], "unix:", 5) == 0)
             (void)unlink(program->urls[i] + 5);
 }
 
@@ -245,6 +254,19 @@ static void say_fds(const struct program *program)
     printf("  %-11s %s\n", "descriptors", words);
 }
 
+static void say_what_to_try(const struct program *program)
+{
+    const char *url = program->urls[0];
+    bool is_tls = program->config.listeners.at[0].is_tls;
+    if (strncmp(url, "unix:@", 6) == 0)
+        printf("  %-11s curl --abstract-unix-socket %s -T FILE %s://localhost/\n", "try", url + 6,
+               is_tls ? "https" : "http");
+    else if (strncmp(url, "unix:", 5) == 0)
+        printf("  %-11s curl --unix-socket %s -T FILE %s://localhost/\n", "try", url + 5, is_tls ? "https" : "http");
+    else
+        printf("  %-11s curl -T FILE %s/\n", "try", url);
+}
+
 static void say_started(const struct program *program)
 {
     static const char *const durability[] = {"full: a 2xx survives power loss",
@@ -256,6 +278,9 @@ static void say_started(const struct program *program)
     for (size_t i = 0; i < config->listeners.count; i++)
         printf("  %-11s %s%s\n", i == 0 ? "listening" : "", program->urls[i],
                config->listeners.at[i].is_tls && strncmp(program->urls[i], "unix:", 5) == 0 ? " (TLS)" : "");
+    if (config->listeners.at[0].inherited_fd > 0)
+        printf("  %-11s %zu of whoever started it (LISTEN_FDS), in the place of `listen`\n", "sockets",
+               config->listeners.count);
     printf("  %-11s %s (%s)\n", "root", realpath(config->root, root) != NULL ? root : config->root,
            sl_store_root_summary(program->root));
     if (!sl_store_root_has_meta(program->root))
@@ -268,11 +293,7 @@ static void say_started(const struct program *program)
     if (program->user[0] != '\0')
         printf("  %-11s %s\n", "user", program->user);
     say_fds(program);
-    if (strncmp(program->urls[0], "unix:", 5) == 0)
-        printf("  %-11s curl --unix-socket %s -T FILE %s://localhost/\n", "try", program->urls[0] + 5,
-               config->listeners.at[0].is_tls ? "https" : "http");
-    else
-        printf("  %-11s curl -T FILE %s/\n", "try", program->urls[0]);
+    say_what_to_try(program);
     fflush(stdout);
 }
 
@@ -353,14 +374,18 @@ static void reload(struct program *program)
 static void wait_for_signal(struct program *program, int fd)
 {
     struct signalfd_siginfo info;
-    do {
+    for (;;) {
         while (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
             ;
-        if (info.ssi_signo == SIGHUP)
-            reload(program);
-    } while (info.ssi_signo == SIGHUP);
+        if (info.ssi_signo != SIGHUP)
+            break;
+        sl_notify_reloading(&program->notify);
+        reload(program);
+        sl_notify_ready(&program->notify);
+    }
     sl_log(SL_LOG_INFO, "stopping on signal %u: finishing what is in flight, for at most %u s", info.ssi_signo,
            program->config.shutdown_timeout_s);
+    sl_notify_stopping(&program->notify);
 }
 
 /* Joins all that end within `ms`, one deadline for them together. How many are still at it? */
@@ -400,6 +425,17 @@ static int stop_workers(struct program *program)
     return missing > 0 ? EXIT_STUCK : status;
 }
 
+/* Where to tell how it goes. What was meant for this process alone is not for anybody that it might start. */
+static void take_notify_socket(struct program *program)
+{
+    const char *value = getenv("NOTIFY_SOCKET");
+    if (!sl_notify_init(&program->notify, value))
+        sl_log(SL_LOG_WARN, "NOTIFY_SOCKET: %s is neither /PATH nor @NAME; nobody is told how it goes", value);
+    static const char *const ours[] = {"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"};
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        (void)unsetenv(ours[i]);
+}
+
 static void dispose(struct program *program)
 {
     sl_hash_pool_destroy(program->hash_pool);
@@ -430,7 +466,9 @@ int main(int argc, char *argv[], char *envp[])
     if (status != 0)
         return status;
     sl_log_start(program.config.log_format, STDERR_FILENO);
+    take_notify_socket(&program);
     say_started(&program);
+    sl_notify_ready(&program.notify);
     wait_for_signal(&program, signal_fd);
     end_on_next_signal();
     status = stop_workers(&program);

@@ -293,8 +293,10 @@ static bool check_tls(struct sl_config_load *load)
         sl_text_printf(&load->message, "sluice: listen: %s needs a certificate; name it with tls-cert and tls-key",
                        secure->text);
     else if (secure == NULL && certs > 0)
-        sl_text_printf(&load->message,
-                       "sluice: tls-cert: no address uses it; mark one, e.g. --listen \"0.0.0.0:8443 tls\"");
+        sl_text_printf(&load->message, "sluice: tls-cert: no address uses it; %s",
+                       config->listeners.at[0].inherited_fd > 0
+                           ? "name the socket of one tls, as FileDescriptorName=tls in its unit does"
+                           : "mark one, e.g. --listen \"0.0.0.0:8443 tls\"");
     else
         return true;
     return false;
@@ -314,7 +316,8 @@ enum sl_config_result sl_config_load(int argc, char *const argv[], char *const e
     if (result != SL_CONFIG_OK)
         return result;
     if (set_defaults(&load) && (file == NULL || sl_config_read_yaml(&load, file)) &&
-        set_from_environment(&load, envp) && set_from_words(&load, words) && check_tls(&load))
+        set_from_environment(&load, envp) && set_from_words(&load, words) &&
+        (config_out->command != SL_COMMAND_SERVE || sl_config_take_inherited(&load, envp)) && check_tls(&load))
         return SL_CONFIG_OK;
     sl_config_dispose(config_out);
     return SL_CONFIG_BAD;

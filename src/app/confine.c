@@ -165,7 +165,7 @@ sl_err sl_confine_to_config(const struct sl_config *config, char *words_out, siz
     add_files(&places, &config->tls_certs);
     add_files(&places, &config->tls_keys);
     for (size_t i = 0; i < config->listeners.count; i++)
-        if (config->listeners.at[i].kind == SL_LISTEN_UNIX)
+        if (config->listeners.at[i].kind == SL_LISTEN_UNIX && config->listeners.at[i].inherited_fd == 0)
             add(&places, folder_of(config->listeners.at[i].address.un.sun_path), SL_PLACE_SOCKET);
     sl_err err = sl_confine(places.at, places.count, words_out, room);
     for (size_t i = 0; i < places.count; i++)

@@ -89,6 +89,10 @@ bool sl_config_set_url(struct sl_config_load *load, const struct sl_setting *set
 bool sl_config_set_base_path(struct sl_config_load *load, const struct sl_setting *setting, char **member);
 bool sl_config_set_template(struct sl_config_load *load, const struct sl_setting *setting, char **member);
 
+/* Sockets that the environment tells of take the place of the listeners (inherited.c). envp: lent for the call. false:
+ * load->message says why. */
+bool sl_config_take_inherited(struct sl_config_load *load, char *const envp[]);
+
 /* ORIGINS (config_origin.c). is_first: the list of a lower source ends. */
 bool sl_config_add_origin(struct sl_config_load *load, const struct sl_setting *setting, char **member,
                           bool is_first);

@@ -24,7 +24,9 @@ static const char conclusion[] =
     "Each option is also an environment variable and a key of the file:\n"
     "  --max-size 1Gi, --max-size=1Gi    SLUICE_MAX_SIZE=1Gi    max-size: 1Gi\n"
     "An option wins over the environment, that over the file, that over the default. A list replaces\n"
-    "the list it wins over. SIZE takes k, M, G, T (1000) and Ki, Mi, Gi, Ti (1024).\n";
+    "the list it wins over. SIZE takes k, M, G, T (1000) and Ki, Mi, Gi, Ti (1024).\n"
+    "Sockets that it is started with (LISTEN_FDS, as by a socket unit of systemd) take the place of all\n"
+    "--listen; one that is named tls speaks HTTPS.\n";
 
 void sl_config_help(FILE *out)
 {

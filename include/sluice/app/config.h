@@ -1,6 +1,7 @@
 /* The configuration of the program: what was asked for, checked and typed. Read once at start, by one thread; nobody
  * changes it afterwards. src/app/options.def is the table behind options, environment, YAML keys and help.
- * It opens no socket and no directory: whether the root can be written or an address bound is found out later. */
+ * It opens no socket and no directory, and only looks at a socket that it inherits: whether the root can be written or
+ * an address bound is found out later. */
 #ifndef SLUICE_APP_CONFIG_H
 #define SLUICE_APP_CONFIG_H
 
@@ -29,6 +30,7 @@ enum sl_listen_kind { SL_LISTEN_ALL, SL_LISTEN_IPV4, SL_LISTEN_IPV6, SL_LISTEN_U
 struct sl_listen {
     enum sl_listen_kind kind;
     bool is_tls;
+    int inherited_fd; /* it listens already, and its address is here only to be told; 0: it is to be opened */
     socklen_t address_bytes;
     union {
         struct sockaddr any;
@@ -36,7 +38,7 @@ struct sl_listen {
         struct sockaddr_in6 in6;
         struct sockaddr_un un;
     } address;
-    char text[SL_LISTEN_TEXT_BYTES]; /* as it was written */
+    char text[SL_LISTEN_TEXT_BYTES]; /* as it was written; of an inherited one its number and name */
 };
 
 struct sl_listeners {
@@ -111,6 +113,8 @@ enum sl_config_result {
 
 /* Reads options, SLUICE_* environment and the YAML file they name; what comes first in this list wins, the default
  * comes last. Prints nothing. Aborts when there is no memory.
+ * To serve, sockets that the process was started with (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES: sd_listen_fds(3)) take
+ * the place of the addresses to listen on, wherever these come from; they stay the caller's.
  * argv, envp (NULL-terminated): lent until return. message_out: `room` > 0 bytes of the caller's,
  * SL_CONFIG_MESSAGE_BYTES hold every message; one line without a newline, "" unless the result is SL_CONFIG_BAD.
  * SL_CONFIG_OK: *config_out is yours. Else: it is all zero and there is nothing to dispose. */
