@@ -204,6 +204,14 @@ static void ask_for_short_slices(void)
     (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
+/* As long as for any first request, but leaving most of the time to stop to what is in flight. */
+static uint64_t notice_timeout_ms(const struct sl_config *config)
+{
+    uint64_t part_ms = config->shutdown_timeout_s * UINT64_C(1000) / 5,
+             head_ms = config->head_timeout_s * UINT64_C(1000);
+    return part_ms < head_ms ? part_ms : head_ms;
+}
+
 static sl_err build(struct sl_worker *worker)
 {
     const struct sl_config *config = worker->options.config;
@@ -236,6 +244,7 @@ static sl_err build(struct sl_worker *worker)
                                    .body_timeout_ms = config->body_timeout_s * UINT64_C(1000),
                                    .idle_timeout_ms = config->idle_timeout_s * UINT64_C(1000),
                                    .write_timeout_ms = config->write_timeout_s * UINT64_C(1000),
+                                   .notice_timeout_ms = notice_timeout_ms(config),
                                    .peers = worker->options.peers,
                                    .min_rate_bytes_s = config->min_rate_bytes_s,
                                    .max_append_bytes = config->max_append_bytes,

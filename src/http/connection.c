@@ -96,14 +96,14 @@ static void close_handshake(struct sl_connection *connection, sl_err why)
     sl_connection_destroy(connection);
 }
 
-static void drain_handshake(struct sl_connection *connection)
-{
-    sl_connection_destroy(connection); /* nothing was asked */
-}
-
 static void on_handshake_timeout(h2o_timeout_entry_t *entry)
 {
-    sl_connection_destroy(SL_CONTAINER_OF(entry, struct sl_connection, timer));
+    sl_connection_destroy(SL_CONTAINER_OF(entry, struct sl_connection, timer)); /* nothing was asked */
+}
+
+static void drain_handshake(struct sl_connection *connection)
+{
+    sl_connection_set_timer(connection, &connection->http->notice_timeout, on_handshake_timeout);
 }
 
 static void on_ready(void *owner, sl_err err)

@@ -33,6 +33,7 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
     h2o_timeout_init(loop, &http->body_timeout, options->body_timeout_ms);
     h2o_timeout_init(loop, &http->write_timeout, options->write_timeout_ms);
     h2o_timeout_init(loop, &http->linger_timeout, LINGER_MS);
+    h2o_timeout_init(loop, &http->notice_timeout, options->notice_timeout_ms);
     return http;
 }
 
@@ -61,6 +62,7 @@ void sl_http_destroy(struct sl_http *http)
     h2o_timeout_dispose(loop, &http->body_timeout);
     h2o_timeout_dispose(loop, &http->write_timeout);
     h2o_timeout_dispose(loop, &http->linger_timeout);
+    h2o_timeout_dispose(loop, &http->notice_timeout);
     h2o_context_dispose(&http->context);
     h2o_config_dispose(&http->config);
     free(http);

@@ -180,6 +180,11 @@ static bool is_socket_empty(struct sl_transport *transport)
     return ioctl(h2o_socket_get_fd(transport->socket), FIONREAD, &bytes) != 0 || bytes == 0;
 }
 
+bool sl_transport_has_unread(struct sl_transport *transport)
+{
+    return !is_socket_empty(transport);
+}
+
 static void poke_if_pending(struct sl_transport *transport)
 {
     h2o_timeout_unlink(&transport->poke);

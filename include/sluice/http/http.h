@@ -13,13 +13,14 @@ struct sl_http_options {
     const char *public_url;   /* "" : from Host */
     const char *cors_origins; /* origins, or "*", parted by spaces; "": none */
     uint64_t head_timeout_ms, body_timeout_ms;
-    uint64_t idle_timeout_ms;  /* for the next request */
-    uint64_t write_timeout_ms; /* of a reader that takes nothing */
-    uint64_t min_rate_bytes_s; /* 0: off */
-    uint64_t max_append_bytes; /* of one request that goes on with an upload; 0: no limit */
-    struct sl_peers *peers;    /* lent; NULL: as many connections of one address as of all */
-    bool is_interim_on;        /* 104 to clients that understand it */
-    bool is_interim_proxied;   /* also where a proxy stands between */
+    uint64_t idle_timeout_ms;   /* for the next request */
+    uint64_t write_timeout_ms;  /* of a reader that takes nothing */
+    uint64_t notice_timeout_ms; /* while we drain: for what was asked by who could not know that */
+    uint64_t min_rate_bytes_s;  /* 0: off */
+    uint64_t max_append_bytes;  /* of one request that goes on with an upload; 0: no limit */
+    struct sl_peers *peers;     /* lent; NULL: as many connections of one address as of all */
+    bool is_interim_on;         /* 104 to clients that understand it */
+    bool is_interim_proxied;    /* also where a proxy stands between */
 };
 
 struct sl_http {
@@ -29,6 +30,7 @@ struct sl_http {
     h2o_globalconf_t config;
     h2o_context_t context;
     h2o_timeout_t head_timeout, keep_alive_timeout, body_timeout, write_timeout, linger_timeout;
+    h2o_timeout_t notice_timeout;
     /* loop thread */
     struct sl_link connections;
     unsigned connection_count;
@@ -66,7 +68,8 @@ void sl_http_tick(struct sl_http *http);
 /* Serves a connection. socket: taken. tls: NULL for a plain one; else shared as long as it lasts. */
 void sl_http_accept(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls);
 
-/* Closes what is idle; the rest closes with its present answer. */
+/* Closes what is idle; the rest closes with its present answer. Who has just come is served once, if it asks soon, and
+ * so is what was sent before the end could be known. */
 void sl_http_drain(struct sl_http *http);
 
 /* Closes everything now; uploads in progress are aborted. */

@@ -46,6 +46,9 @@ enum sl_read sl_transport_read_pieces(struct sl_transport *transport, const stru
 /* The same, but what comes is thrown away, without being copied where it is plain. */
 enum sl_read sl_transport_discard(struct sl_transport *transport, size_t len, size_t *n_out);
 
+/* Has something come that was not read? Of TLS it may turn out to be nothing for us. */
+bool sl_transport_has_unread(struct sl_transport *transport);
+
 /* Calls on_readable whenever there is something to read, until stopped. Repeating either is fine. */
 void sl_transport_read_start(struct sl_transport *transport, sl_transport_readable_cb on_readable);
 void sl_transport_read_stop(struct sl_transport *transport);

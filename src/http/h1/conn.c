@@ -297,11 +297,17 @@ void sl_h1_fail(struct sl_h1 *conn, sl_err err)
 
 /* ---- connections ---- */
 
+/* Who was served before may meet the end of its connection, and asks again on another (RFC 9112 section 9.3.1); but not
+ * what has come already. Who has just connected is sure to be served. */
 static void drain(struct sl_connection *base)
 {
     struct sl_h1 *conn = (struct sl_h1 *)base;
-    if (conn->phase == SL_H1_HEAD && conn->spare_len == 0)
+    if (conn->phase != SL_H1_HEAD || conn->spare_len > 0)
+        return;
+    if (conn->has_served && !sl_transport_has_unread(base->transport))
         sl_h1_close(conn, SL_DRAINING);
+    else
+        sl_connection_set_timer(base, &base->http->notice_timeout, on_head_timeout);
 }
 
 static void close_now(struct sl_connection *base, sl_err why)
@@ -315,6 +321,7 @@ void sl_h1_begin(struct sl_http *http, struct sl_transport *transport)
     struct sl_h1 *conn = (struct sl_h1 *)sl_connection_create(sizeof *conn, http, transport, &ops);
     init_request(conn);
     conn->phase = SL_H1_HEAD;
-    sl_connection_set_timer(&conn->base, &http->head_timeout, on_head_timeout);
+    sl_connection_set_timer(&conn->base, http->is_draining ? &http->notice_timeout : &http->head_timeout,
+                            on_head_timeout);
     sl_transport_read_start(transport, on_head_readable);
 }

@@ -64,15 +64,26 @@ static void on_stuck(h2o_timeout_entry_t *entry)
     close_conn(conn, SL_CLIENT_GONE);
 }
 
+static void go(struct sl_h2 *conn);
+
+/* It has had the time of a round trip, even if it does not answer a PING. */
+static void on_noticed(h2o_timeout_entry_t *entry)
+{
+    go(SL_CONTAINER_OF(entry, struct sl_h2, base.timer));
+}
+
 static void set_timer(struct sl_h2 *conn)
 {
     struct sl_http *http = conn->base.http;
-    h2o_timeout_t *timeout = NULL;
     if (conn->is_writing)
-        timeout = conn->why_close == SL_OK ? &http->write_timeout : &http->linger_timeout;
+        sl_connection_set_timer(&conn->base, conn->why_close == SL_OK ? &http->write_timeout : &http->linger_timeout,
+                                on_stuck);
+    else if (conn->phase == SL_H2_NOTICED && conn->stream_count == 0)
+        sl_connection_set_timer(&conn->base, &http->notice_timeout, on_noticed);
     else if (conn->phase == SL_H2_GOING && conn->stream_count == 0)
-        timeout = &http->linger_timeout;
-    sl_connection_set_timer(&conn->base, timeout, on_stuck);
+        sl_connection_set_timer(&conn->base, &http->linger_timeout, on_stuck);
+    else
+        sl_connection_set_timer(&conn->base, NULL, NULL);
 }
 
 void sl_h2_give_up(struct sl_h2 *conn, uint32_t code, sl_err why)
@@ -190,8 +201,6 @@ static bool flush(struct sl_h2 *conn)
 {
     if (conn->is_writing || conn->is_receiving)
         return true;
-    if (conn->phase == SL_H2_NOTICED && conn->stream_count == 0)
-        go(conn);
     if (!is_over(conn)) {
         do
             gather(conn);
@@ -316,13 +325,9 @@ static void on_drain(struct sl_connection *base)
     struct sl_h2 *conn = (struct sl_h2 *)base;
     if (conn->phase != SL_H2_OPEN || conn->why_close != SL_OK)
         return;
-    if (conn->stream_count == 0) {
-        conn->was_idle = true;
-        go(conn);
-    } else {
-        conn->phase = SL_H2_NOTICED;
-        (void)nghttp2_submit_shutdown_notice(conn->session);
-    }
+    conn->phase = SL_H2_NOTICED;
+    conn->was_idle = conn->stream_count == 0;
+    (void)nghttp2_submit_shutdown_notice(conn->session);
     (void)flush(conn);
 }
 

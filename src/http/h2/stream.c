@@ -72,6 +72,7 @@ int sl_h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
     init_request(stream);
     sl_list_append(&conn->streams, &stream->link);
     conn->stream_count++;
+    conn->was_idle = false;
     sl_h2_set_idle(conn, false);
     (void)nghttp2_session_set_stream_user_data(session, id, stream);
     return 0;
