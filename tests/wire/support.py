@@ -89,9 +89,10 @@ class Sluice:
     root          a folder to serve; without it a fresh one, removed in the end
     binary        another program than that of the run
     environment   variables beside the present ones
+    pass_fds      descriptors that it is to have, too
     """
 
-    def __init__(self, *options, wrapper=(), root=None, environment=None, binary=BINARY, **named):
+    def __init__(self, *options, wrapper=(), root=None, environment=None, binary=BINARY, pass_fds=(), **named):
         words = [word for option in options for word in (option if isinstance(option, (list, tuple)) else [option])]
         if "listen" not in named and "--listen" not in words:
             named.update(dialects.listener("127.0.0.1:0"))
@@ -99,7 +100,7 @@ class Sluice:
         self.root = pathlib.Path(root if root is not None else tempfile.mkdtemp(prefix="sluice-wire-"))
         self.files, self.uploads = self.root / "files", self.root / "uploads"
         self.command = [*wrapper, binary, *to_options(words, named), "--root", str(self.root)]
-        self.environment = clean_environment(environment)
+        self.environment, self.pass_fds = clean_environment(environment), pass_fds
         self.process, self.banner, self.log, self.url = None, [], [], None
         self.host, self.port, self.unix = None, None, None
         self._reader = None
@@ -124,7 +125,7 @@ class Sluice:
         self.log, self.banner = [], []
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="backslashreplace",
-                                        env=self.environment)
+                                        env=self.environment, pass_fds=self.pass_fds)
         self._reader = threading.Thread(target=self._read_log, args=(self.process.stderr,), daemon=True)
         self._reader.start()
         watchdog = threading.Timer(START_SECONDS, self.process.kill)
