@@ -43,6 +43,10 @@ SL_MUST_CHECK sl_err sl_store_root_open(const struct sl_store_options *options, 
                                         char *message_out, size_t room);
 void sl_store_root_close(struct sl_store_root *root);
 
+/* Once nobody is left who served the root when it was opened, removes what they left behind; does nothing when that was
+ * done. false: somebody is; ask again. The thread that opened it; blocking, beside loops at work. */
+bool sl_store_root_clean(struct sl_store_root *root);
+
 /* "ext4, unnamed temporary files, O_DIRECT": for the start block; lives as long as the root. */
 const char *sl_store_root_summary(const struct sl_store_root *root);
 

@@ -2,7 +2,8 @@
  *
  *   ROOT/files/    finished objects at the path their URL shows
  *   ROOT/uploads/  what is kept, by its id (store/kept.h); temporary files where the file system cannot have unnamed
- *                  ones; and .lock, held shared by whoever serves */
+ *                  ones; and .lock, held shared by whoever serves. The folder itself is locked by who tries for .lock
+ *                  alone */
 #ifndef SLUICE_STORE_LOCAL_LOCAL_H
 #define SLUICE_STORE_LOCAL_LOCAL_H
 
@@ -33,7 +34,8 @@ struct sl_bytes sl_kept_state(struct sl_bytes value, const char *id);
 struct sl_store_root {
     struct sl_store_options options; /* fixed after open; options.root is not kept */
     int files_fd, uploads_fd, lock_fd;
-    uint64_t run; /* random: tells our temporary files from those of other processes */
+    uint64_t run;  /* random: tells our temporary files from those of other processes */
+    bool is_alone; /* nobody else served it when we looked last; the main thread */
     bool has_unnamed, has_direct, has_meta;
     bool has_coarse_times; /* the times of files are not of our clock, or not as fine */
     char summary[224];

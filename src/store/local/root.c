@@ -56,6 +56,30 @@ static void sync_folder(int dir_fd, const char *path)
     close(fd);
 }
 
+/* One named by an id belongs to whoever has the upload, by its lock. */
+static void remove_unless_locked(const struct sl_store_root *root, const char *name)
+{
+    int fd = openat(root->uploads_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        (void)unlinkat(root->uploads_fd, name, 0);
+    close(fd);
+}
+
+static void remove_if_left(const struct sl_store_root *root, const char *name)
+{
+    char own[40];
+    size_t prefix_len = strlen(SL_LOCAL_TEMP_PREFIX);
+    int own_len = snprintf(own, sizeof own, SL_LOCAL_TEMP_PREFIX "%016" PRIx64 "-", root->run);
+    if (strncmp(name, SL_LOCAL_TEMP_PREFIX, prefix_len) != 0 || strncmp(name, own, (size_t)own_len) == 0)
+        return;
+    if (sl_store_is_id(sl_bytes_of(name + prefix_len)))
+        remove_unless_locked(root, name);
+    else
+        (void)unlinkat(root->uploads_fd, name, 0);
+}
+
 /* Temporary files belong to nobody when nobody else serves this root. */
 static void remove_leftovers(const struct sl_store_root *root)
 {
@@ -64,18 +88,27 @@ static void remove_leftovers(const struct sl_store_root *root)
     if (dir == NULL)
         return;
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        if (strncmp(entry->d_name, SL_LOCAL_TEMP_PREFIX, strlen(SL_LOCAL_TEMP_PREFIX)) == 0)
-            (void)unlinkat(root->uploads_fd, entry->d_name, 0);
+        remove_if_left(root, entry->d_name);
     closedir(dir);
 }
 
 /* Several processes may serve one root (a restart overlaps): each holds the lock shared, and only one that finds
- * itself alone may clean. */
+ * itself alone may clean. Whoever tries for it alone is without it for a moment (flock(2): a change is no single step),
+ * so nobody may take it then: that is what the lock on the folder is for. It is held for no longer than a cleaning. */
 static void lock_and_clean(struct sl_store_root *root)
 {
-    if (flock(root->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    root->is_alone = flock(root->lock_fd, LOCK_EX | LOCK_NB) == 0;
+    if (root->is_alone)
         remove_leftovers(root);
-    (void)flock(root->lock_fd, LOCK_SH); /* waits at most for somebody else's cleaning */
+    (void)flock(root->lock_fd, LOCK_SH);
+    (void)flock(root->uploads_fd, LOCK_UN);
+}
+
+bool sl_store_root_clean(struct sl_store_root *root)
+{
+    if (!root->is_alone && flock(root->uploads_fd, LOCK_EX | LOCK_NB) == 0)
+        lock_and_clean(root);
+    return root->is_alone;
 }
 
 static bool keeps_attributes(int fd)
@@ -177,6 +210,7 @@ sl_err sl_store_root_open(const struct sl_store_options *options, struct sl_stor
     root->lock_fd = openat(root->uploads_fd, ".lock", O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (root->lock_fd < 0)
         return refuse(root, errno, "write into", path, message_out, room);
+    (void)flock(root->uploads_fd, LOCK_EX);
     lock_and_clean(root);
     if (!probe(root))
         return refuse(root, errno, "write into", path, message_out, room);

@@ -9,9 +9,11 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,6 +108,42 @@ static void leftovers_stay_while_another_serves_the_root(void **state)
     assert_false(scratch_has(&scratch, "root/uploads/tmp-1-2"));
 }
 
+/* A restart overlaps, and the one before does not end well. */
+static void clean_removes_what_others_left_when_they_have_gone(void **state)
+{
+    static const char id[] = "root/uploads/tmp-abcdefghijklmnopqrstuvwx23",
+                      taken[] = "root/uploads/tmp-23456723456723456723456723";
+    char own[64];
+    struct sl_store_root *first = open_root();
+    assert_true(sl_store_root_clean(first)); /* nobody else was there */
+    struct sl_store_root *second = open_root();
+    snprintf(own, sizeof own, "root/uploads/tmp-%016llx-7", (unsigned long long)second->run);
+    scratch_put(&scratch, own, "the second one's");
+    scratch_put(&scratch, "root/uploads/tmp-0123456789abcdef-0", "of one that was killed");
+    scratch_put(&scratch, id, "likewise");
+    scratch_put(&scratch, taken, "of an upload that somebody goes on with");
+    int held = open(scratch_path(&scratch, taken), O_RDONLY);
+    assert_int_equal(flock(held, LOCK_EX), 0);
+    assert_false(sl_store_root_clean(second));
+    assert_int_equal(scratch_count(&scratch, "root/uploads"), 4);
+    sl_store_root_close(first);
+    struct sl_store_root *third = open_root(); /* the second has tried, and holds its lock still */
+    assert_int_equal(scratch_count(&scratch, "root/uploads"), 4);
+    assert_false(sl_store_root_clean(second));
+    sl_store_root_close(third);
+    assert_true(sl_store_root_clean(second));
+    assert_true(scratch_has(&scratch, own));
+    assert_true(scratch_has(&scratch, taken));
+    assert_int_equal(scratch_count(&scratch, "root/uploads"), 2);
+    scratch_put(&scratch, id, "once more");
+    assert_true(sl_store_root_clean(second)); /* was done */
+    assert_true(scratch_has(&scratch, id));
+    close(held);
+    sl_store_root_close(second);
+    sl_store_root_close(open_root());
+    assert_int_equal(scratch_count(&scratch, "root/uploads"), 0);
+}
+
 /* What another one's probe, or a crash in the middle of it, left there says nothing about the file system. */
 static void probe_is_not_misled_by_what_lies_there(void **state)
 {
@@ -134,6 +172,7 @@ int main(void)
         CASE(open_refused_names_cause_and_cure_and_holds_nothing),
         CASE(leftovers_go_at_the_next_open),
         CASE(leftovers_stay_while_another_serves_the_root),
+        CASE(clean_removes_what_others_left_when_they_have_gone),
         CASE(probe_is_not_misled_by_what_lies_there),
         CASE(temp_names_of_two_servers_differ),
     };
