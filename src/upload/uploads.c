@@ -3,6 +3,7 @@
  * it is wanted. */
 #include "sluice/upload/uploads.h"
 
+#include "sluice/base/clock.h"
 #include "sluice/store/kept_walk.h"
 
 #include <stdlib.h>
@@ -10,14 +11,28 @@
 
 #define BUCKETS 256u
 
+/* Of those that are not over. */
+struct counts {
+    uint64_t count, bytes;
+    struct sl_tally owners; /* zeroed: they have no limit */
+};
+
 struct sl_uploads {
     struct sl_uploads_options options; /* fixed after create */
     pthread_mutex_t lock;
     /* under lock */
     struct sl_link buckets[BUCKETS]; /* of holders; who waits is in the holder's list */
-    uint64_t count, bytes;
-    struct sl_tally owners; /* zeroed: they have no limit */
+    struct counts counts;
+    uint64_t claims;     /* held or waited for: whoever changes what is counted has one, or is about to */
+    uint64_t touched_ns; /* steady clock: when somebody began or ended to deal with one */
 };
+
+static void counts_init(struct counts *counts, const struct sl_uploads_options *options)
+{
+    *counts = (struct counts){0};
+    if (options->each_max > 0)
+        sl_tally_init(&counts->owners, 0);
+}
 
 struct sl_uploads *sl_uploads_create(const struct sl_uploads_options *options)
 {
@@ -26,8 +41,7 @@ struct sl_uploads *sl_uploads_create(const struct sl_uploads_options *options)
     if (uploads == NULL)
         abort();
     uploads->options = *options;
-    if (options->each_max > 0)
-        sl_tally_init(&uploads->owners, 0);
+    counts_init(&uploads->counts, options);
     pthread_mutex_init(&uploads->lock, NULL);
     for (unsigned i = 0; i < BUCKETS; i++)
         sl_list_init(&uploads->buckets[i]);
@@ -41,7 +55,7 @@ void sl_uploads_destroy(struct sl_uploads *uploads)
     for (unsigned i = 0; i < BUCKETS; i++)
         assert(sl_list_is_empty(&uploads->buckets[i]));
     pthread_mutex_destroy(&uploads->lock);
-    sl_tally_dispose(&uploads->owners);
+    sl_tally_dispose(&uploads->counts.owners);
     free(uploads);
 }
 
@@ -73,28 +87,28 @@ static uint64_t known(uint64_t bytes)
     return bytes == SL_STORE_SIZE_UNKNOWN ? 0 : bytes;
 }
 
-static bool has_owners(const struct sl_uploads *uploads, const struct sl_tally_key *owner)
+static bool has_owners(const struct sl_uploads_options *options, const struct sl_tally_key *owner)
 {
-    return uploads->options.each_max > 0 && owner != NULL;
+    return options->each_max > 0 && owner != NULL;
 }
 
-/* Under the lock. */
-static void add(struct sl_uploads *uploads, uint64_t bytes, const struct sl_tally_key *owner)
+static void add(struct counts *counts, const struct sl_uploads_options *options, uint64_t bytes,
+                const struct sl_tally_key *owner)
 {
-    uploads->count++;
-    uploads->bytes = sum_of(uploads->bytes, known(bytes));
-    if (has_owners(uploads, owner))
-        sl_tally_add(&uploads->owners, owner);
+    counts->count++;
+    counts->bytes = sum_of(counts->bytes, known(bytes));
+    if (has_owners(options, owner))
+        sl_tally_add(&counts->owners, owner);
 }
 
 /* Under the lock. */
 static sl_err find_place(const struct sl_uploads *uploads, uint64_t bytes, const struct sl_tally_key *owner)
 {
     const struct sl_uploads_options *options = &uploads->options;
-    if (has_owners(uploads, owner) && sl_tally_count(&uploads->owners, owner) >= options->each_max)
+    const struct counts *counts = &uploads->counts;
+    if (has_owners(options, owner) && sl_tally_count(&counts->owners, owner) >= options->each_max)
         return SL_TOO_MANY_UPLOADS_OF_PEER;
-    bool has_place =
-        uploads->count < options->count_max && sum_of(uploads->bytes, known(bytes)) <= options->bytes_max;
+    bool has_place = counts->count < options->count_max && sum_of(counts->bytes, known(bytes)) <= options->bytes_max;
     return has_place ? SL_OK : SL_TOO_MANY_UPLOADS;
 }
 
@@ -102,8 +116,10 @@ sl_err sl_uploads_admit(struct sl_uploads *uploads, uint64_t bytes, const struct
 {
     pthread_mutex_lock(&uploads->lock);
     sl_err err = find_place(uploads, bytes, owner);
-    if (err == SL_OK)
-        add(uploads, bytes, owner);
+    if (err == SL_OK) {
+        add(&uploads->counts, &uploads->options, bytes, owner);
+        uploads->touched_ns = sl_clock_now_ns();
+    }
     pthread_mutex_unlock(&uploads->lock);
     return err;
 }
@@ -111,8 +127,8 @@ sl_err sl_uploads_admit(struct sl_uploads *uploads, uint64_t bytes, const struct
 void sl_uploads_count(struct sl_uploads *uploads, unsigned count, uint64_t bytes)
 {
     pthread_mutex_lock(&uploads->lock);
-    uploads->count += count;
-    uploads->bytes = sum_of(uploads->bytes, known(bytes));
+    uploads->counts.count += count;
+    uploads->counts.bytes = sum_of(uploads->counts.bytes, known(bytes));
     pthread_mutex_unlock(&uploads->lock);
 }
 
@@ -120,10 +136,11 @@ void sl_uploads_count(struct sl_uploads *uploads, unsigned count, uint64_t bytes
 void sl_uploads_dismiss(struct sl_uploads *uploads, uint64_t bytes, const struct sl_tally_key *owner)
 {
     pthread_mutex_lock(&uploads->lock);
-    uploads->count -= uploads->count > 0;
-    uploads->bytes -= known(bytes) < uploads->bytes ? known(bytes) : uploads->bytes;
-    if (has_owners(uploads, owner))
-        (void)sl_tally_drop(&uploads->owners, owner);
+    struct counts *counts = &uploads->counts;
+    counts->count -= counts->count > 0;
+    counts->bytes -= known(bytes) < counts->bytes ? known(bytes) : counts->bytes;
+    if (has_owners(&uploads->options, owner))
+        (void)sl_tally_drop(&counts->owners, owner);
     pthread_mutex_unlock(&uploads->lock);
 }
 
@@ -131,7 +148,7 @@ uint64_t sl_uploads_unfinished(const struct sl_uploads *uploads)
 {
     struct sl_uploads *locked = (struct sl_uploads *)uploads; /* only its lock changes */
     pthread_mutex_lock(&locked->lock);
-    uint64_t count = locked->count;
+    uint64_t count = locked->counts.count;
     pthread_mutex_unlock(&locked->lock);
     return count;
 }
@@ -146,20 +163,62 @@ const struct sl_tally_key *sl_uploads_owner_of(const struct sl_upload_state *sta
     return state->has_owner ? &state->owner : NULL;
 }
 
+struct walk {
+    struct counts counts;
+    const struct sl_uploads_options *options;
+};
+
 static void on_kept(const struct sl_store_kept_entry *entry, void *ctx)
 {
-    struct sl_uploads *uploads = ctx;
+    struct walk *walk = ctx;
     struct sl_upload_state state;
-    if (sl_upload_state_decode(entry->state, &state) != SL_OK || sl_uploads_is_over(&state))
-        return;
-    pthread_mutex_lock(&uploads->lock);
-    add(uploads, sl_uploads_bytes_of(&state), sl_uploads_owner_of(&state));
-    pthread_mutex_unlock(&uploads->lock);
+    if (sl_upload_state_decode(entry->state, &state) == SL_OK && !sl_uploads_is_over(&state))
+        add(&walk->counts, walk->options, sl_uploads_bytes_of(&state), sl_uploads_owner_of(&state));
+}
+
+/* counts: taken. */
+static void take_counts(struct sl_uploads *uploads, struct counts *counts)
+{
+    sl_tally_dispose(&uploads->counts.owners);
+    uploads->counts = *counts;
 }
 
 sl_err sl_uploads_count_root(struct sl_uploads *uploads, const char *root)
 {
-    return sl_store_walk_kept(root, on_kept, uploads);
+    struct walk walk = {.options = &uploads->options};
+    counts_init(&walk.counts, walk.options);
+    sl_err err = sl_store_walk_kept(root, on_kept, &walk);
+    take_counts(uploads, &walk.counts);
+    return err;
+}
+
+/* Under the lock. */
+static bool is_at_rest(const struct sl_uploads *uploads, uint64_t since_ns)
+{
+    return uploads->claims == 0 && uploads->touched_ns <= since_ns;
+}
+
+/* One that nobody deals with is as its state says, and is counted so. A second is plenty for who was let in by admit
+ * and takes its claim next. */
+sl_err sl_uploads_recount_root(struct sl_uploads *uploads, const char *root)
+{
+    struct walk walk = {.options = &uploads->options};
+    uint64_t since_ns = sl_clock_now_ns() - SL_SEC;
+    pthread_mutex_lock(&uploads->lock);
+    bool is_quiet = is_at_rest(uploads, since_ns);
+    pthread_mutex_unlock(&uploads->lock);
+    if (!is_quiet)
+        return SL_BUSY;
+    counts_init(&walk.counts, walk.options);
+    sl_err err = sl_store_walk_kept(root, on_kept, &walk);
+    pthread_mutex_lock(&uploads->lock);
+    is_quiet = is_at_rest(uploads, since_ns);
+    if (err == SL_OK && is_quiet)
+        take_counts(uploads, &walk.counts);
+    else
+        sl_tally_dispose(&walk.counts.owners);
+    pthread_mutex_unlock(&uploads->lock);
+    return err != SL_OK ? err : is_quiet ? SL_OK : SL_BUSY;
 }
 
 /* ---- who ---- */
@@ -229,6 +288,14 @@ static void fill(struct sl_claim *claim, struct sl_uploads *uploads, const char 
     sl_list_init(&claim->waiters);
 }
 
+/* Under the lock, as one comes or goes. */
+static void count_claim(struct sl_uploads *uploads, bool is_coming)
+{
+    assert(is_coming || uploads->claims > 0);
+    uploads->claims = is_coming ? uploads->claims + 1 : uploads->claims - 1;
+    uploads->touched_ns = sl_clock_now_ns();
+}
+
 void sl_claim_take(struct sl_uploads *uploads, struct sl_claim *claim, const char *id, struct sl_mailbox *home,
                    sl_claim_cb on_mine, sl_claim_cb on_wanted)
 {
@@ -237,6 +304,7 @@ void sl_claim_take(struct sl_uploads *uploads, struct sl_claim *claim, const cha
     claim->on_wanted = on_wanted;
     struct sl_link *bucket = bucket_of(uploads, id);
     pthread_mutex_lock(&uploads->lock);
+    count_claim(uploads, true);
     struct sl_claim *holder = find_holder(bucket, id);
     if (holder != NULL) {
         sl_list_append(&holder->waiters, &claim->link);
@@ -254,8 +322,10 @@ bool sl_claim_try(struct sl_uploads *uploads, struct sl_claim *claim, const char
     struct sl_link *bucket = bucket_of(uploads, id);
     pthread_mutex_lock(&uploads->lock);
     bool is_free = find_holder(bucket, id) == NULL;
-    if (is_free)
+    if (is_free) {
+        count_claim(uploads, true);
         sl_list_append(bucket, &claim->link);
+    }
     pthread_mutex_unlock(&uploads->lock);
     if (!is_free)
         claim->uploads = NULL;
@@ -286,6 +356,7 @@ void sl_claim_give(struct sl_claim *claim, sl_claim_cb on_given)
     assert(find_holder(bucket, claim->id) == claim);
     sl_link_unlink(&claim->link);
     pass_on(bucket, claim);
+    count_claim(uploads, false);
     bool has_mail = claim->is_wanted_posted && !claim->is_wanted_told;
     pthread_mutex_unlock(&uploads->lock);
     if (has_mail) /* its arrival ends the claim */

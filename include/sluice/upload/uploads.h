@@ -46,6 +46,9 @@ void sl_uploads_dismiss(struct sl_uploads *uploads, uint64_t bytes, const struct
 uint64_t sl_uploads_unfinished(const struct sl_uploads *uploads);
 /* Counts what is kept below `root`. At start, before anybody asks for a place; blocking. As sl_store_walk_kept. */
 SL_MUST_CHECK sl_err sl_uploads_count_root(struct sl_uploads *uploads, const char *root);
+/* Counts anew, for what another process that served the root has done to them since. SL_BUSY: nothing was changed, for
+ * they did not rest meanwhile and for a second before; ask again. Any thread; blocking. */
+SL_MUST_CHECK sl_err sl_uploads_recount_root(struct sl_uploads *uploads, const char *root);
 /* The bytes that one counts for, */
 uint64_t sl_uploads_bytes_of(const struct sl_upload_state *state);
 /* and whom it counts for; lent as the state is. */

@@ -395,12 +395,40 @@ static void ten_thousand_that_stay_are_looked_at_a_batch_a_tick(void **state)
     assert_true(ticks > 5);
 }
 
+/* Another process made some, and ended others. */
+static void recount_waits_until_they_rest(void **state)
+{
+    struct sl_uploads *uploads = u.intake.uploads;
+    keep_unfinished(0, 0);
+    keep_unfinished(1, 0);
+    sl_uploads_count(uploads, 7, 70000);
+    struct sl_claim claim = {0};
+    assert_true(sl_claim_try(uploads, &claim, id_of(0), &u.mailbox));
+    assert_int_equal(sl_uploads_recount_root(uploads, u.scratch.path), SL_BUSY);
+    sl_claim_give(&claim, on_given);
+    UPLOAD_UNTIL(&u, claim.uploads == NULL);
+    assert_int_equal(sl_uploads_recount_root(uploads, u.scratch.path), SL_BUSY); /* just now somebody did */
+    assert_int_equal(unfinished(), 7);
+    uint64_t end_ns = sl_clock_now_ns() + 10 * SL_SEC;
+    sl_err err;
+    do
+        err = sl_uploads_recount_root(uploads, u.scratch.path);
+    while (err == SL_BUSY && sl_clock_now_ns() < end_ns);
+    assert_int_equal(err, SL_OK);
+    assert_int_equal(unfinished(), 2);
+    assert_int_equal(sl_uploads_recount_root(uploads, "/nonexistent"), SL_NOT_FOUND);
+    assert_int_equal(unfinished(), 2);
+    assert_int_equal(sl_uploads_admit(uploads, 1, NULL), SL_OK);
+    assert_int_equal(sl_uploads_recount_root(uploads, u.scratch.path), SL_BUSY); /* its claim comes next */
+}
+
 int main(void)
 {
 #define CASE(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(walk_drops_what_has_expired_and_nothing_else, setup_fake),
         CASE(count_root_adds_up_what_may_come, setup_fake),
+        CASE(recount_waits_until_they_rest, setup_fake),
         CASE(claimed_one_is_left_alone, setup_fake),
         CASE(touched_since_the_batch_stays, setup_fake),
         CASE(walks_rest_between_them, setup_fake),
