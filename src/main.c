@@ -16,6 +16,7 @@
 #include "sluice/upload/uploads.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 #include <unistd.h>
 
 #define ABORT_MS 10000u /* what is cut off may take so long to be given back, which is up to the disk */
+
+#define LOOK_MS 1000 /* whether the one before us has gone */
 
 #define DONE_EXPIRY_S 3600u /* a client that lost the last answer asks again by then */
 
@@ -36,6 +39,7 @@ struct program {
     struct sl_peers *peers; /* NULL: an address may have as many connections as there are */
     struct sl_tls *tls;     /* NULL: no listener is TLS */
     struct sl_notify notify;
+    bool is_counted; /* what is unfinished, and nobody else serves the root that could change it */
     char confined[160];
     char user[384]; /* "": not worth a word */
     struct sl_worker **workers;
@@ -196,6 +200,7 @@ static int open_root(struct program *program)
         return say_and_fail(message, EXIT_BAD_START);
     struct sl_uploads_options uploads = uploads_options(config);
     program->uploads = sl_uploads_create(&uploads);
+    program->is_counted = sl_store_root_clean(program->root); /* now, if nobody else serves it */
     if (sl_uploads_count_root(program->uploads, config->root) != SL_OK)
         return say_and_fail("root: its folder uploads cannot be read", EXIT_BAD_START);
     return 0;
@@ -370,13 +375,33 @@ static void reload(struct program *program)
     sl_log(SL_LOG_INFO, "certificates reloaded");
 }
 
+/* true: nothing is left to do of what a restart leaves that overlaps: the one before has gone, its temporary files are
+ * removed, and the uploads that it went on with are counted as they are now. */
+static bool has_root_alone(struct program *program)
+{
+    if (program->is_counted)
+        return true;
+    if (!sl_store_root_clean(program->root))
+        return false;
+    program->is_counted = sl_uploads_recount_root(program->uploads, program->config.root) != SL_BUSY;
+    return program->is_counted;
+}
+
+static void read_signal(struct program *program, int fd, struct signalfd_siginfo *info_out)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    do
+        while (!has_root_alone(program) && poll(&poll_fd, 1, LOOK_MS) <= 0)
+            ;
+    while (read(fd, info_out, sizeof *info_out) != (ssize_t)sizeof *info_out);
+}
+
 /* Until one that ends the program. */
 static void wait_for_signal(struct program *program, int fd)
 {
     struct signalfd_siginfo info;
     for (;;) {
-        while (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
-            ;
+        read_signal(program, fd, &info);
         if (info.ssi_signo != SIGHUP)
             break;
         sl_notify_reloading(&program->notify);

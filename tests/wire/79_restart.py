@@ -256,6 +256,38 @@ class Handover(unittest.TestCase):
             answer = client.patch(target, offset, data[offset:])
             tus.assert_file(self, new, answer, data)
 
+    def test_what_a_killed_one_left_goes_when_the_other_is_alone(self):
+        self.supervisor.wrapper = faults.NO_TMPFILE
+        old = self.supervisor.start()
+        finished, left = (self.enterContext(support.Raw(self.supervisor)) for _ in range(2))
+        for number, client in enumerate((finished, left)):
+            client.send(b"PUT /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello" % number)
+        support.wait_until(lambda: len(old.temp_files()) == 2, "two uploads begun")
+        new = self.supervisor.start()
+        finished.send(b"hello")
+        self.assertEqual(finished.answer().status, 201)
+        self.assertEqual(len(new.temp_files()), 1)
+        old.kill()
+        support.wait_until(lambda: new.temp_files() == [], "the other's temporary file is removed")
+        self.assertEqual(new.stored(), ["0"])
+
+    def test_what_the_old_one_finished_takes_no_place_in_the_new_one(self):
+        self.supervisor.options["max_uploads"] = 2
+        old = self.supervisor.start()
+        with tus.Tus(self.supervisor) as client:
+            targets = [client.made(5) for _ in range(2)]
+            self.assertEqual(client.create(5).status, 503)
+            new = self.supervisor.start()  # and counts two
+            os.kill(new.pid, signal.SIGSTOP)
+            for target in targets:
+                self.assertEqual(client.patch(target, 0, b"hello").status, 204)
+        old.terminate()
+        self.supervisor.is_over(old)
+        os.kill(new.pid, signal.SIGCONT)
+        with tus.Tus(self.supervisor) as client:
+            support.wait_until(lambda: client.create(5).status == 201, "a place")
+            self.assertEqual([client.create(5).status for _ in range(2)], [201, 503])
+
 
 faults.on_each_engine(globals(), Restart)
 

@@ -28,13 +28,13 @@ class Supervisor:
     """Holds one listening socket, and a root; starts programs on both and hears what they tell. A context manager that
     has the address of a server (host, port, url, unix)."""
 
-    def __init__(self, name="", listener=None, **options):
+    def __init__(self, name="", listener=None, wrapper=(), **options):
         self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.unix = self.listener.getsockname() if self.listener.family == socket.AF_UNIX else None
         self.host, self.port = (None, None) if self.unix else self.listener.getsockname()
         scheme = "https" if name == "tls" else "http"
         self.url = f"unix:{self.unix}" if self.unix else f"{scheme}://{self.host}:{self.port}"
-        self.name, self.options = name, options
+        self.name, self.wrapper, self.options = name, wrapper, options
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-restart-"))
         self.root, self.ears, self.started = self.folder / "root", {}, []
 
@@ -55,8 +55,8 @@ class Supervisor:
         ear.bind(str(self.folder / f"notify-{len(self.started)}"))
         ear.settimeout(support.START_SECONDS)
         fd = self.listener.fileno()
-        server = support.Sluice(root=self.root, wrapper=[INHERIT, self.name, str(fd), "--"], pass_fds=[fd],
-                                environment={"NOTIFY_SOCKET": ear.getsockname()},
+        server = support.Sluice(root=self.root, wrapper=[INHERIT, self.name, str(fd), "--", *self.wrapper],
+                                pass_fds=[fd], environment={"NOTIFY_SOCKET": ear.getsockname()},
                                 **{"listen": "127.0.0.1:1", **self.options})
         self.started.append(server)
         self.ears[server] = ear
