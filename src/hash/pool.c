@@ -10,6 +10,8 @@
  * one for each thread. */
 #include "digest.h"
 
+#include "sluice/base/doing.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
@@ -222,7 +224,9 @@ static void on_job_arrival(struct sl_mail *mail)
     assert(job->lane->inflight > 0);
     job->lane->inflight--;
     job->on_done = NULL;
+    const char *before = sl_doing("hash completions");
     on_done(job, job->ctx);
+    (void)sl_doing(before);
 }
 
 /* `job` is filled but for what every job has alike. */

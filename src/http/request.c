@@ -1,6 +1,7 @@
 #include "sluice/http/request.h"
 
 #include "sluice/base/clock.h"
+#include "sluice/base/doing.h"
 #include "sluice/base/log.h"
 #include "sluice/http/http.h"
 
@@ -101,7 +102,9 @@ void sl_body_start(struct sl_request *request)
 static void on_resume(h2o_timeout_entry_t *entry)
 {
     struct sl_request *request = SL_CONTAINER_OF(entry, struct sl_request, resume_entry);
+    const char *before = sl_doing("resuming a body");
     request->body_ops->resume(request);
+    (void)sl_doing(before);
 }
 
 void sl_body_resume(struct sl_request *request)

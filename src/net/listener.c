@@ -1,5 +1,6 @@
 #include "sluice/net/listener.h"
 
+#include "sluice/base/doing.h"
 #include "sluice/base/list.h"
 #include "sluice/base/log.h"
 
@@ -231,7 +232,9 @@ static void on_acceptable(h2o_socket_t *socket, const char *err)
             return;
         }
         listener->is_in_want = false;
+        const char *before = sl_doing("accepting");
         listener->on_accept(accepted, listener->ctx);
+        (void)sl_doing(before);
     }
 }
 

@@ -1,15 +1,24 @@
 #include "sluice/net/loop.h"
 
+#include "sluice/base/clock.h"
+#include "sluice/base/doing.h"
+#include "sluice/base/log.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+
+#define SLOW_TURN_NS (20 * SL_MS)
 
 static void on_watch_readable(h2o_socket_t *socket, const char *err)
 {
     struct sl_watch *watch = socket->data;
     (void)err;
+    const char *before = sl_doing(watch->name != NULL ? watch->name : "a watch without a name");
     watch->on_readable(watch->ctx);
+    (void)sl_doing(before);
 }
 
 sl_err sl_watch_start(struct sl_watch *watch, h2o_loop_t *loop, int fd, void (*on_readable)(void *ctx), void *ctx)
@@ -39,4 +48,62 @@ void sl_loop_turn(h2o_loop_t *loop, int32_t max_wait_ms)
     /* io_uring and signals both interrupt epoll_wait, which h2o reports as failure. Anything else is a broken loop. */
     if (h2o_evloop_run(loop, max_wait_ms) != 0 && errno != EINTR)
         abort();
+}
+
+/* ---- how long a turn takes ---- */
+
+static _Thread_local struct sl_lag *this_lag; /* NULL: this thread has no loop, or nobody wants to know */
+
+void sl_loop_measure(struct sl_lag *lag)
+{
+    this_lag = lag;
+}
+
+#ifdef SLUICE_TELL_SLOW_TURNS
+static void tell_if_slow(void)
+{
+    struct sl_doing_report slow = sl_doing_end_turn();
+    if (slow.turn_ns > SLOW_TURN_NS)
+        sl_log(SL_LOG_INFO,
+               "slow turn: %.1f ms, %.1f ms of them on the CPU, which it gave up %ld times and lost %ld times; "
+               "longest at %s: %.1f ms",
+               (double)slow.turn_ns / SL_MS, (double)slow.cpu_ns / SL_MS, slow.waits, slow.preemptions, slow.what,
+               (double)slow.what_ns / SL_MS);
+}
+#endif
+
+static void end_turn(struct sl_lag *lag)
+{
+    if (lag->begun_ns == 0)
+        return;
+    uint64_t took_ns = sl_clock_now_ns() - lag->begun_ns;
+    sl_histogram_add(&lag->turns, took_ns);
+    if (took_ns > sl_counter_read(&lag->max_ns))
+        sl_counter_set(&lag->max_ns, took_ns);
+#ifdef SLUICE_TELL_SLOW_TURNS
+    tell_if_slow();
+#endif
+}
+
+static void begin_turn(struct sl_lag *lag)
+{
+    lag->begun_ns = sl_clock_now_ns();
+#ifdef SLUICE_TELL_SLOW_TURNS
+    sl_doing_begin_turn();
+#endif
+}
+
+/* h2o tells nobody when it begins to wait and when it ends: h2o_evloop_run of its shared library is both, and its own
+ * clock has milliseconds. But it waits by epoll_wait, and of a function that the program has itself the dynamic
+ * linker takes the program's, for libraries too. So this is the epoll_wait of the whole process: the same call of the
+ * kernel by another name of the C library, which sanitizers know as well. A static libh2o would find it, too. */
+__attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event *events, int room, int timeout_ms)
+{
+    struct sl_lag *lag = this_lag;
+    if (lag != NULL)
+        end_turn(lag);
+    int count = epoll_pwait(fd, events, room, timeout_ms, NULL);
+    if (lag != NULL)
+        begin_turn(lag);
+    return count;
 }

@@ -1,5 +1,6 @@
 #include "sluice/net/transport.h"
 
+#include "sluice/base/doing.h"
 #include "sluice/base/list.h"
 #include "tls_stream.h"
 
@@ -49,8 +50,10 @@ static void put_peer_text(struct sl_transport *transport)
 static void on_poke(h2o_timeout_entry_t *entry)
 {
     struct sl_transport *transport = SL_CONTAINER_OF(entry, struct sl_transport, poke);
+    const char *before = sl_doing("reading what TLS held");
     if (transport->is_reading)
         transport->on_readable(transport->owner);
+    (void)sl_doing(before);
 }
 
 struct sl_transport *sl_transport_create(h2o_socket_t *socket, struct sl_tls *tls, h2o_timeout_t *soon)
@@ -121,8 +124,10 @@ static void tell_written(struct sl_transport *transport)
     free(transport->pieces);
     transport->pieces = NULL;
     transport->piece_count = 0;
+    const char *before = sl_doing("going on behind a write");
     if (cb != NULL)
         cb(transport->owner, transport->has_failed ? SL_CLIENT_GONE : SL_OK);
+    (void)sl_doing(before);
 }
 
 /* What TLS added meanwhile leaves before the caller is told that its bytes have. */
@@ -254,7 +259,9 @@ static void on_readable(h2o_socket_t *socket, const char *err)
 {
     struct sl_transport *transport = socket->data;
     (void)err; /* the read that follows will see it */
+    const char *before = sl_doing("reading");
     transport->on_readable(transport->owner);
+    (void)sl_doing(before);
 }
 
 void sl_transport_read_start(struct sl_transport *transport, sl_transport_readable_cb cb)
@@ -302,7 +309,9 @@ static void go_on_with_handshake(struct sl_transport *transport)
 static void on_handshake(h2o_socket_t *socket, const char *err)
 {
     (void)err; /* reading will see it */
+    const char *before = sl_doing("shaking hands");
     go_on_with_handshake(socket->data);
+    (void)sl_doing(before);
 }
 
 void sl_transport_handshake(struct sl_transport *transport, sl_transport_ready_cb on_ready)

@@ -1,0 +1,116 @@
+/* What a loop tells of its turns: what was done in them counts, what was waited for does not. */
+#include "net_case.h"
+#include "sluice/base/clock.h"
+#include "sluice/net/loop.h"
+
+#include <sys/eventfd.h>
+
+#define KEPT_NS (30 * SL_MS)
+
+static h2o_loop_t *loop;
+static struct sl_lag lag;
+static struct sl_watch watch;
+static int event;
+static unsigned runs;
+static uint64_t keep_ns;
+
+/* Busy for so long, as a handler that computes would be. */
+static void on_event(void *ctx)
+{
+    uint64_t value, end_ns = sl_clock_now_ns() + keep_ns;
+    assert_ptr_equal(ctx, &watch);
+    assert_int_equal(read(event, &value, sizeof value), sizeof value);
+    runs++;
+    while (sl_clock_now_ns() < end_ns)
+        ;
+}
+
+static int setup(void **state)
+{
+    memset(&lag, 0, sizeof lag);
+    runs = 0;
+    event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    assert_int_equal(sl_watch_start(&watch, loop, event, on_event, &watch), SL_OK);
+    sl_loop_measure(&lag);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    sl_loop_measure(NULL);
+    sl_watch_stop(&watch);
+    close(event);
+    net_settle(loop);
+    return 0;
+}
+
+/* How many turns took more than ns, one of the bounds. */
+static uint64_t above(uint64_t ns)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i <= SL_HISTOGRAM_BOUNDS; i++)
+        if (i == SL_HISTOGRAM_BOUNDS || sl_histogram_bound_ns(i) > ns)
+            count += sl_counter_read(&lag.turns.counts[i]);
+    return count;
+}
+
+static uint64_t all_turns(void)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i <= SL_HISTOGRAM_BOUNDS; i++)
+        count += sl_counter_read(&lag.turns.counts[i]);
+    return count;
+}
+
+static void turn_with_an_event(void)
+{
+    uint64_t one = 1;
+    unsigned before = runs;
+    assert_int_equal(write(event, &one, sizeof one), sizeof one);
+    while (runs == before)
+        sl_loop_turn(loop, 1000);
+    sl_loop_turn(loop, 0); /* a turn ends when the next one asks for events */
+}
+
+static void turn_that_is_kept_is_counted_with_all_it_took(void **state)
+{
+    keep_ns = KEPT_NS;
+    turn_with_an_event();
+    assert_int_equal(runs, 1);
+    assert_in_range(above(20 * SL_MS), 1, all_turns());
+    assert_true(sl_counter_read(&lag.max_ns) >= KEPT_NS);
+    assert_true(sl_counter_read(&lag.turns.sum_ns) >= KEPT_NS);
+}
+
+/* The clock is another than ours, so only a little less. */
+static void waiting_is_no_lag(void **state)
+{
+    uint64_t begun_ns = sl_clock_now_ns();
+    while (sl_clock_now_ns() - begun_ns < 100 * SL_MS)
+        sl_loop_turn(loop, 20);
+    sl_loop_turn(loop, 0);
+    assert_in_range(all_turns(), 1, 1000);
+    assert_true(sl_counter_read(&lag.turns.sum_ns) < sl_clock_now_ns() - begun_ns - 50 * SL_MS);
+}
+
+static void turns_that_nobody_measures_count_nowhere(void **state)
+{
+    keep_ns = 0;
+    turn_with_an_event();
+    uint64_t turns = all_turns();
+    assert_in_range(turns, 1, 1000);
+    sl_loop_measure(NULL);
+    turn_with_an_event();
+    assert_int_equal(all_turns(), turns);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(turn_that_is_kept_is_counted_with_all_it_took, setup, teardown),
+        cmocka_unit_test_setup_teardown(waiting_is_no_lag, setup, teardown),
+        cmocka_unit_test_setup_teardown(turns_that_nobody_measures_count_nowhere, setup, teardown),
+    };
+    loop = h2o_evloop_create();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
