@@ -41,7 +41,7 @@ struct sl_slab_pool {
     struct sl_link whole; /* loop thread */
     struct sl_link pieces[SL_SLAB_CLASSES];
     struct sl_link waiters;
-    unsigned whole_count, in_use;
+    unsigned whole_count, in_use, waiting;
 };
 
 size_t sl_slab_class_bytes(enum sl_slab_class class)
@@ -156,14 +156,19 @@ struct sl_slab *sl_slab_try(struct sl_slab_pool *pool, enum sl_slab_class class)
 
 void sl_slab_wait(struct sl_slab_pool *pool, struct sl_slab_waiter *waiter, sl_slab_cb on_slab, void *ctx)
 {
+    waiter->pool = pool;
     waiter->on_slab = on_slab;
     waiter->ctx = ctx;
     sl_list_append(&pool->waiters, &waiter->link);
+    pool->waiting++;
 }
 
 void sl_slab_cancel(struct sl_slab_waiter *waiter)
 {
+    if (!sl_link_is_linked(&waiter->link))
+        return;
     sl_link_unlink(&waiter->link);
+    waiter->pool->waiting--;
 }
 
 void sl_slab_pool_run(struct sl_slab_pool *pool)
@@ -173,6 +178,7 @@ void sl_slab_pool_run(struct sl_slab_pool *pool)
         if (slab == NULL)
             return;
         struct sl_link *link = sl_list_shift(&pool->waiters);
+        pool->waiting--;
         struct sl_slab_waiter *waiter = SL_CONTAINER_OF(link, struct sl_slab_waiter, link);
         waiter->on_slab(waiter, slab, waiter->ctx);
     }
@@ -225,11 +231,8 @@ void sl_slab_release(struct sl_slab *slab)
 
 struct sl_slab_stats sl_slab_pool_stats(const struct sl_slab_pool *pool)
 {
-    unsigned waiting = 0;
-    for (const struct sl_link *link = pool->waiters.next; link != &pool->waiters; link = link->next)
-        waiting++;
     return (struct sl_slab_stats){.regions = pool->region_count,
                                   .regions_free = pool->whole_count,
                                   .slabs_in_use = pool->in_use,
-                                  .waiting = waiting};
+                                  .waiting = pool->waiting};
 }

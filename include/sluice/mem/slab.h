@@ -56,6 +56,7 @@ struct sl_slab_waiter;
 typedef void (*sl_slab_cb)(struct sl_slab_waiter *waiter, struct sl_slab *slab, void *ctx);
 struct sl_slab_waiter {
     struct sl_link link;
+    struct sl_slab_pool *pool;
     sl_slab_cb on_slab;
     void *ctx;
 };
