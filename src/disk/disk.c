@@ -5,6 +5,8 @@
 
 #include "engine.h"
 
+#include "sluice/base/clock.h"
+
 #include <assert.h>
 #include <fcntl.h>
 
@@ -59,6 +61,11 @@ void sl_disk_flush(struct sl_disk *disk)
 unsigned sl_disk_inflight(const struct sl_disk *disk)
 {
     return disk->inflight;
+}
+
+void sl_disk_measure_syncs(struct sl_disk *disk, struct sl_histogram *syncs)
+{
+    disk->syncs = syncs;
 }
 
 /* Every operation begins here, is filled by its function, and goes on to submit(). */
@@ -128,6 +135,8 @@ void sl_disk_complete(struct sl_disk_op *op)
     if (is_io(op))
         sl_slab_release(op->args.io.slab);
     op->disk->inflight--;
+    if (op->kind == SL_DISK_SYNC && op->disk->syncs != NULL)
+        sl_histogram_add(op->disk->syncs, sl_clock_now_ns() - op->args.sync.begun_ns);
     if (turn_of(op) != NULL)
         end_turn(op->disk, turn_of(op));
     sl_disk_cb on_done = op->on_done;
@@ -242,6 +251,8 @@ void sl_disk_sync(struct sl_disk *disk, struct sl_disk_op *op, int fd, bool data
     prepare(disk, op, SL_DISK_SYNC, on_done, ctx);
     op->args.sync.fd = fd;
     op->args.sync.data_only = data_only;
+    if (disk->syncs != NULL)
+        op->args.sync.begun_ns = sl_clock_now_ns();
     submit(op);
 }
 

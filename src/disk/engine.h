@@ -30,6 +30,7 @@ struct sl_disk {
     /* kept by disk.c */
     unsigned inflight;
     struct sl_disk_turn lists, copies, locks;
+    struct sl_histogram *syncs; /* NULL: nobody wants to know how long they take */
 };
 
 /* Threads of an engine; of one that helps a ring, too: cold reads wait there for the disk. */

@@ -12,6 +12,11 @@ void sl_intake_init(struct sl_intake *intake)
 {
     if (intake->checkpoint_bytes == 0)
         intake->checkpoint_bytes = CHECKPOINT_BYTES;
+    intake->has_own_stats = intake->stats == NULL;
+    if (intake->has_own_stats)
+        intake->stats = calloc(1, sizeof *intake->stats);
+    if (intake->stats == NULL)
+        abort();
     intake->files = 0;
     intake->resumables = 0;
     intake->bulk_pipelines = 0;
@@ -24,6 +29,9 @@ void sl_intake_dispose(struct sl_intake *intake)
     assert(intake->files == 0 && intake->resumables == 0 && sl_list_is_empty(&intake->pipelines));
     for (struct sl_link *link; (link = sl_list_shift(&intake->idle_pieces)) != NULL;)
         free(SL_CONTAINER_OF(link, struct sl_piece, link));
+    if (intake->has_own_stats)
+        free(intake->stats);
+    intake->stats = NULL;
 }
 
 unsigned sl_intake_large_share(const struct sl_intake *intake)

@@ -160,9 +160,18 @@ static void close_when_idle(struct sl_pipeline *pipeline)
     sl_mailbox_post(pipeline->intake->mailbox, &pipeline->later);
 }
 
+/* Bytes leave the buffers, in one of the ways that are counted. */
+static void let_go(struct sl_pipeline *pipeline, uint64_t n, struct sl_counter *counter)
+{
+    sl_counter_sub(&pipeline->intake->stats->buffered_bytes, n);
+    sl_counter_add(counter, n);
+}
+
 static void on_piece_done(struct sl_piece *piece, void *ctx)
 {
     struct sl_pipeline *pipeline = ctx;
+    struct sl_upload_stats *stats = pipeline->intake->stats;
+    let_go(pipeline, piece->len - piece->known, piece->is_written ? &stats->written_bytes : &stats->aborted_bytes);
     pipeline->inflight--;
     drop_slab(pipeline, piece->slab);
     put_piece(pipeline->intake, piece);
@@ -207,12 +216,17 @@ static void seal(struct sl_pipeline *pipeline, size_t len, bool is_last)
         drop_slab(pipeline, slab);
         return;
     }
+    size_t fresh = len - pipeline->primed;
+    assert(pipeline->primed <= len && fresh <= pipeline->held_bytes);
+    pipeline->held_bytes -= fresh;
+    pipeline->primed = 0;
     struct sl_piece *piece = take_piece(pipeline->intake);
     if (sl_session_feed(pipeline->session, piece, slab, len, is_last, on_piece_done, pipeline)) {
         pipeline->inflight++;
     } else {
         put_piece(pipeline->intake, piece);
         drop_slab(pipeline, slab);
+        let_go(pipeline, fresh, &pipeline->intake->stats->aborted_bytes);
     }
 }
 
@@ -240,6 +254,7 @@ static void on_admitted(struct sl_slab_waiter *waiter, struct sl_slab *slab, voi
     struct sl_pipeline *pipeline = ctx;
     (void)waiter;
     pipeline->reserved = slab;
+    sl_histogram_add(&pipeline->intake->stats->stages[SL_STAGE_QUEUE], sl_clock_now_ns() - pipeline->admitted_ns);
     sl_list_append(&pipeline->intake->pipelines, &pipeline->link);
     begin_epoch(pipeline);
     pipeline->is_starved = false;
@@ -252,6 +267,7 @@ void sl_pipeline_admit(struct sl_pipeline *pipeline, struct sl_intake *intake, u
     assert(pipeline->intake == NULL);
     pipeline->intake = intake;
     pipeline->remaining = body_bytes;
+    pipeline->admitted_ns = sl_clock_now_ns();
     pipeline->on_room = on_room;
     pipeline->ctx = ctx;
     sl_slab_wait(intake->slabs, &pipeline->waiter, on_admitted, pipeline);
@@ -278,6 +294,8 @@ void sl_pipeline_filled(struct sl_pipeline *pipeline, size_t n)
 {
     assert(pipeline->current != NULL && pipeline->carry == NULL && n <= pipeline->current->bytes - pipeline->fill);
     pipeline->fill += n;
+    pipeline->held_bytes += n;
+    sl_counter_add(&pipeline->intake->stats->buffered_bytes, n);
     pipeline->touched_ns = sl_clock_coarse_ns();
     if (pipeline->remaining != SL_STORE_SIZE_UNKNOWN)
         pipeline->remaining -= n < pipeline->remaining ? n : pipeline->remaining;
@@ -293,6 +311,9 @@ struct sl_bytes sl_pipeline_window(const struct sl_pipeline *pipeline)
 void sl_pipeline_skip(struct sl_pipeline *pipeline, size_t n)
 {
     assert(pipeline->accepted == 0 && n <= pipeline->fill - pipeline->start);
+    assert(n <= pipeline->held_bytes);
+    pipeline->held_bytes -= n;
+    let_go(pipeline, n, &pipeline->intake->stats->framing_bytes);
     pipeline->start += n;
     if (pipeline->start == pipeline->fill && pipeline->current != NULL) {
         pipeline->start = pipeline->fill = 0;
@@ -307,7 +328,7 @@ struct sl_slab *sl_pipeline_prime(struct sl_pipeline *pipeline, size_t n)
     assert(has_buffer && pipeline->fill == 0 &&
            pipeline->carry == NULL); /* it is empty: so its reserved one is idle */
     (void)has_buffer;
-    pipeline->accepted = pipeline->start = pipeline->fill = n;
+    pipeline->accepted = pipeline->start = pipeline->fill = pipeline->primed = n;
     return pipeline->current;
 }
 
@@ -377,6 +398,8 @@ void sl_pipeline_close(struct sl_pipeline *pipeline, sl_pipeline_cb on_closed, v
     sl_link_unlink(&pipeline->link);
     pipeline->session = NULL; /* it may be gone */
     set_bulk(pipeline, false);
+    let_go(pipeline, pipeline->held_bytes, &pipeline->intake->stats->aborted_bytes);
+    pipeline->held_bytes = 0;
     drop_carry(pipeline);
     if (pipeline->current != NULL && pipeline->current != pipeline->reserved)
         drop_slab(pipeline, pipeline->current);

@@ -26,6 +26,7 @@ void sl_resumable_receive(struct sl_resumable *resumable, struct sl_pipeline *pi
     struct sl_resumable_work *work = resumable->work;
     assert(resumable->state.kind != SL_UPLOAD_FINAL && !resumable->state.is_done);
     sl_resumable_enter(resumable, SL_RESUMABLE_PREPARING);
+    sl_session_count(&resumable->session);
     work->pipeline = pipeline;
     sl_resumable_store(resumable, check_hash);
     sl_store_expect(&resumable->session.object, resumable->state.length, sl_resumable_on_stored, resumable);

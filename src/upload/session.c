@@ -12,6 +12,47 @@
 
 #define BIT(state) (1u << SL_SESSION_##state)
 
+/* ---- counting ---- */
+
+/* How long it was in the state it leaves for the next one on its way; what fails takes no time worth knowing. */
+static void measure(struct sl_session *session, enum sl_session_state next)
+{
+    static const enum sl_stage stages[SL_SESSION_STATES] = {[SL_SESSION_RECEIVING] = SL_STAGE_OPEN,
+                                                            [SL_SESSION_FLUSHING] = SL_STAGE_RECEIVE,
+                                                            [SL_SESSION_STAGED] = SL_STAGE_FLUSH,
+                                                            [SL_SESSION_DONE] = SL_STAGE_COMMIT};
+    uint64_t now_ns = sl_clock_now_ns();
+    if (stages[next] != SL_STAGE_QUEUE) /* which is nobody's here */
+        sl_histogram_add(&session->intake->stats->stages[stages[next]], now_ns - session->entered_ns);
+    if (next != SL_SESSION_OPENING || session->state == SL_SESSION_IDLE) /* looking and taking space are one stage */
+        session->entered_ns = now_ns;
+}
+
+void sl_session_count(struct sl_session *session)
+{
+    assert(!session->is_counted);
+    session->is_counted = true;
+    session->entered_ns = sl_clock_now_ns();
+    sl_counter_add(&session->intake->stats->started, 1);
+    sl_counter_add(&session->intake->stats->in_flight, 1);
+}
+
+static void count_end(const struct sl_session *session, enum sl_session_state end)
+{
+    struct sl_upload_stats *stats = session->intake->stats;
+    const struct sl_session_part *part = session->plan.part;
+    sl_err why = session->why != SL_OK ? session->why : SL_CANCELLED;
+    sl_counter_sub(&stats->in_flight, 1);
+    if (end == SL_SESSION_DONE)
+        sl_counter_add(&stats->stored, 1);
+    else if (session->err == SL_OK && part != NULL && part->stays)
+        sl_counter_add(&stats->kept, 1);
+    else
+        sl_counter_add(&stats->failed[session->err != SL_OK ? session->err : why], 1);
+}
+
+/* ---- states ---- */
+
 static void session_enter(struct sl_session *session, enum sl_session_state next)
 {
     static const unsigned allowed[SL_SESSION_STATES] = {
@@ -26,6 +67,8 @@ static void session_enter(struct sl_session *session, enum sl_session_state next
         [SL_SESSION_LEAVING] = BIT(GONE),
     };
     assert(allowed[session->state] & (1u << next));
+    if (session->is_counted)
+        measure(session, next);
     session->state = next;
 }
 
@@ -44,6 +87,8 @@ static void session_end(struct sl_session *session, enum sl_session_state end)
     assert(!session->has_file && session->inflight == 0 && session->intake->files > 0);
     assert(session->look == NULL && session->terms.meta.base == NULL);
     session->intake->files--;
+    if (session->is_counted)
+        count_end(session, end);
     change(session, end);
 }
 
@@ -247,6 +292,7 @@ sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake, con
     sl_err err = prepare(session, intake, plan, on_change, ctx);
     if (err != SL_OK)
         return err;
+    sl_session_count(session);
     if (plan->part != NULL)
         sl_session_go_on(session);
     bool has_conditions = plan->conditions != NULL && sl_conditions_are_set(plan->conditions);
@@ -335,14 +381,21 @@ static void piece_part_done(struct sl_piece *piece)
     session_settle(session);
 }
 
+static void took(const struct sl_piece *piece, enum sl_stage stage)
+{
+    sl_histogram_add(&piece->session->intake->stats->stages[stage], sl_clock_now_ns() - piece->fed_ns);
+}
+
 static void on_piece_written(struct sl_store_write *write, sl_err err, void *ctx)
 {
     struct sl_piece *piece = ctx;
     (void)write;
+    piece->is_written = err == SL_OK;
     if (err == SL_OK)
         piece->session->written += piece->len;
     else
         session_fail(piece->session, err);
+    took(piece, SL_STAGE_WRITE);
     piece_part_done(piece);
 }
 
@@ -351,6 +404,7 @@ static void on_piece_hashed(struct sl_hash_job *job, void *ctx)
     struct sl_piece *piece = ctx;
     if (job == &piece->job)
         piece->session->hashed += piece->len - piece->known;
+    took(piece, SL_STAGE_HASH);
     piece_part_done(piece);
 }
 
@@ -375,8 +429,13 @@ bool sl_session_feed(struct sl_session *session, struct sl_piece *piece, struct 
     if (session->state != SL_SESSION_RECEIVING || session->err != SL_OK)
         return false;
     struct sl_session_part *part = session->plan.part;
-    *piece = (struct sl_piece){
-        .session = session, .slab = slab, .len = len, .epoch = session->epoch, .on_done = on_done, .ctx = ctx};
+    *piece = (struct sl_piece){.session = session,
+                               .slab = slab,
+                               .len = len,
+                               .fed_ns = sl_clock_now_ns(),
+                               .epoch = session->epoch,
+                               .on_done = on_done,
+                               .ctx = ctx};
     if (part != NULL) {
         assert(part->known <= len);
         piece->known = part->known;

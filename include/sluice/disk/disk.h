@@ -17,6 +17,7 @@
 
 #include "sluice/base/err.h"
 #include "sluice/base/list.h"
+#include "sluice/base/stats.h"
 #include "sluice/mem/slab.h"
 
 #include <linux/openat2.h>
@@ -124,6 +125,7 @@ struct sl_disk_op {
         struct {
             int fd;
             bool data_only;
+            uint64_t begun_ns;
         } sync;
         struct {
             int from_fd, to_fd;
@@ -186,6 +188,9 @@ void sl_disk_flush(struct sl_disk *disk);
 
 /* Operations started whose on_done has not run. */
 unsigned sl_disk_inflight(const struct sl_disk *disk);
+
+/* Counts how long each sync takes from now on. syncs: lent until destroy. None may be under way. */
+void sl_disk_measure_syncs(struct sl_disk *disk, struct sl_histogram *syncs);
 
 /* openat2(2). how is copied. O_CLOEXEC is always added; a path that leaves dir_fd or meets a symbolic link is the
  * caller's to forbid through how.resolve. */

@@ -6,6 +6,7 @@
 #include "sluice/hash/hash.h"
 #include "sluice/mem/slab.h"
 #include "sluice/store/store.h"
+#include "sluice/upload/stats.h"
 
 struct sl_intake {
     /* fixed after init; all lent for the intake's life */
@@ -17,11 +18,13 @@ struct sl_intake {
     sl_hash_set digests;
     enum sl_conflict conflict;
     const char *name_template;
-    uint64_t size_max;         /* bytes a file, UINT64_MAX: none */
-    unsigned files_max;        /* open at once, over all uploads of this loop: file descriptors */
-    uint64_t checkpoint_bytes; /* of a resumable upload: what a crash may cost its sender. 0: as is usual */
+    uint64_t size_max;             /* bytes a file, UINT64_MAX: none */
+    unsigned files_max;            /* open at once, over all uploads of this loop: file descriptors */
+    uint64_t checkpoint_bytes;     /* of a resumable upload: what a crash may cost its sender. 0: as is usual */
+    struct sl_upload_stats *stats; /* NULL: nobody reads them, and the intake has its own */
 
     /* loop thread */
+    bool has_own_stats;
     unsigned files;             /* sessions that are not idle */
     unsigned resumables;        /* that are not idle or closed */
     unsigned bulk_pipelines;    /* that share the large slabs */

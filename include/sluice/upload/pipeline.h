@@ -35,7 +35,10 @@ struct sl_pipeline {
     struct sl_mail later;           /* on_closed */
     uint64_t epoch_ns, epoch_bytes; /* the measure of speed */
     uint64_t touched_ns;
-    uint64_t remaining; /* body bytes still to come, SL_STORE_SIZE_UNKNOWN if not known */
+    uint64_t admitted_ns; /* asked to be */
+    uint64_t held_bytes;  /* that came and are not sealed */
+    size_t primed;        /* of the first block: bytes that did not come */
+    uint64_t remaining;   /* body bytes still to come, SL_STORE_SIZE_UNKNOWN if not known */
 };
 
 /* Waits in line for the reserved slab. pipeline: zeroed, lent until sl_pipeline_close's on_closed. on_room: called, in

@@ -95,6 +95,7 @@ struct sl_session {
     bool has_kept_fields; /* from DONE on: the text fields are stored with it, if there are any */
     uint64_t created_ns;  /* wall clock: begun; from DONE on: named */
     char id[SL_UPLOAD_ID_BYTES];
+    sl_err why; /* set by the owner before it leaves one that did not fail: why, for the count. SL_OK: SL_CANCELLED */
 
     /* the session's */
     struct sl_intake *intake;
@@ -108,6 +109,8 @@ struct sl_session {
     struct sl_hash_job lane_end;
     struct sl_mail later;
     bool has_lane, has_file, wants_to_leave;
+    bool is_counted;          /* among the uploads of the intake's stats */
+    uint64_t entered_ns;      /* its state; is_counted */
     uint8_t epoch;            /* marks so far */
     unsigned inflight;        /* pieces being written or hashed */
     unsigned lane_jobs;       /* in flight that are no pieces */
@@ -135,6 +138,9 @@ SL_MUST_CHECK sl_err sl_session_open(struct sl_session *session, struct sl_intak
 SL_MUST_CHECK sl_err sl_session_resume(struct sl_session *session, struct sl_intake *intake,
                                        const struct sl_session_plan *plan, const char *id, char *state_out,
                                        sl_session_cb on_change, void *ctx);
+
+/* One that was resumed is to receive a body: from now on it counts as an upload, as others do from their opening. */
+void sl_session_count(struct sl_session *session);
 
 /* From RECEIVING of a resumed one: plan.part and the path are filled in now. */
 void sl_session_go_on(struct sl_session *session);
@@ -167,7 +173,9 @@ struct sl_piece {
     struct sl_hash_job job, check_job;
     struct sl_session *session;
     struct sl_slab *slab;
-    size_t len, known;       /* known: bytes at its front that were digested before */
+    size_t len, known; /* known: bytes at its front that were digested before */
+    uint64_t fed_ns;
+    bool is_written;
     uint8_t epoch;           /* marks made before it */
     unsigned parts_inflight; /* 0: idle */
     struct sl_link link;     /* in intake->idle_pieces */

@@ -41,6 +41,7 @@ struct form {
     size_t field_count;
     unsigned file_count, staged, committing;
     const struct form_file *refused; /* the first whose commit failed */
+    sl_err why;                      /* files that are well leave all the same */
     bool has_started, is_opening, is_ended, is_body_over, has_pipeline, is_over;
 };
 
@@ -83,8 +84,10 @@ static void give_back(struct form *form)
         next = link->next;
         if (file->session.state == SL_SESSION_IDLE || sl_session_is_over(&file->session))
             free_file(file);
-        else
+        else {
+            file->session.why = form->why;
             sl_session_leave(&file->session);
+        }
     }
     sl_pipeline_close(&form->pipeline, on_pipeline_closed, form);
 }
@@ -290,6 +293,7 @@ static void reply(struct form *form)
 {
     struct sl_request *request = form->request;
     const struct form_file *refused = form->refused;
+    form->why = refused != NULL ? refused->session.err : SL_OK;
     struct sl_stored *stored = calloc(form->file_count, sizeof *stored);
     if (stored == NULL)
         abort();
@@ -373,6 +377,7 @@ static void go_on(struct form *form)
 static void fail(struct form *form, sl_err err)
 {
     struct sl_request *request = form->request;
+    form->why = err;
     give_back(form);
     sl_reply_problem(request, err, NULL);
 }
@@ -380,6 +385,7 @@ static void fail(struct form *form, sl_err err)
 static void fail_by_file(struct form *form, const struct form_file *file)
 {
     sl_reply_problem_upload(form->request, &file->session, file->promised, NULL, 0);
+    form->why = file->session.err;
     give_back(form);
 }
 
@@ -409,7 +415,7 @@ static void finish(struct sl_sink *sink)
 
 static void on_abort(struct sl_sink *sink, sl_err why)
 {
-    (void)why;
+    form_of(sink)->why = why;
     give_back(form_of(sink));
 }
 

@@ -82,6 +82,7 @@ static void answer(struct sl_resumption *r, void (*by)(struct sl_resumption *r))
 static void refuse(struct sl_resumption *r, sl_err err)
 {
     r->dialect->refused(r, err == SL_NOT_FOUND ? SL_UPLOAD_GONE : err);
+    r->resumable.session.why = err;
     give_back(r);
 }
 
@@ -125,8 +126,10 @@ static void commit(struct sl_sink *sink, size_t n)
     r->body_received += n;
     if (r->body_received > r->body_max)
         refuse_later(r, SL_TOO_LARGE);
-    if (r->late_err != SL_OK)
+    if (r->late_err != SL_OK) {
+        sl_counter_add(&r->intake->stats->aborted_bytes, n);
         return;
+    }
     sl_pipeline_filled(&r->pipeline, n);
     sl_pipeline_accept(&r->pipeline, n);
 }
@@ -162,7 +165,7 @@ static void finish(struct sl_sink *sink)
 
 static void on_abort(struct sl_sink *sink, sl_err why)
 {
-    (void)why;
+    resumption_of(sink)->resumable.session.why = why;
     give_back(resumption_of(sink));
 }
 

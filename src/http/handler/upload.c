@@ -100,7 +100,7 @@ static void finish(struct sl_sink *sink)
 
 static void on_abort(struct sl_sink *sink, sl_err why)
 {
-    (void)why;
+    upload_of(sink)->session.why = why;
     give_back(upload_of(sink));
 }
 

@@ -56,9 +56,22 @@ static inline void upload_case_open(struct upload_case *u, enum test_engine engi
     sl_intake_init(&u->intake);
 }
 
+/* Nobody is under way any more: what began has ended in one of the ways that are counted, and so have its bytes. */
+static inline void upload_expect_sums(const struct sl_upload_stats *stats)
+{
+    uint64_t ended = sl_counter_read(&stats->stored) + sl_counter_read(&stats->kept);
+    for (sl_err err = SL_OK; err < SL_ERR_COUNT; err++)
+        ended += sl_counter_read(&stats->failed[err]);
+    assert_int_equal(sl_counter_read(&stats->started), ended);
+    assert_int_equal(sl_counter_read(&stats->in_flight), 0);
+    assert_int_equal(sl_counter_read(&stats->buffered_bytes), 0);
+    assert_int_equal(sl_counter_read(&stats->failed[SL_OK]), 0);
+}
+
 /* Asserts that files, slabs, operations, fds and temporary files have come back. */
 static inline void upload_case_close(struct upload_case *u)
 {
+    upload_expect_sums(u->intake.stats);
     assert_int_equal(u->intake.files, 0);
     assert_int_equal(u->intake.bulk_pipelines, 0);
     assert_int_equal(sl_slab_pool_stats(u->pool).slabs_in_use, 0);
