@@ -40,6 +40,7 @@ struct program {
     struct sl_tls *tls;     /* NULL: no listener is TLS */
     struct sl_notify notify;
     bool is_counted; /* what is unfinished, and nobody else serves the root that could change it */
+    struct sl_metrics *metrics;
     char confined[160];
     char user[384]; /* "": not worth a word */
     struct sl_worker **workers;
@@ -115,6 +116,7 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
     bool has_meta = sl_store_root_has_meta(program->root);
     if (each_max > 0)
         program->peers = sl_peers_create(each_max, program->budget.connections);
+    program->metrics = sl_metrics_create(loops);
     program->workers = calloc(loops, sizeof *program->workers);
     if (program->workers == NULL)
         abort();
@@ -128,6 +130,8 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
         options[i].tls = program->tls;
         options[i].connections_max = program->budget.connections_max;
         options[i].files_max = program->budget.files_max;
+        options[i].metrics = program->metrics;
+        options[i].loop = i;
         options[i].listen_count = program->config.listeners.count;
         sl_err err =
             sl_worker_start(&options[i], &program->workers[i], program->engine_reason, sizeof program->engine_reason);
@@ -468,6 +472,7 @@ static void dispose(struct program *program)
         sl_worker_destroy(program->workers[i]);
     free(program->workers);
     sl_uploads_destroy(program->uploads);
+    sl_metrics_destroy(program->metrics);
     sl_peers_destroy(program->peers);
     sl_tls_release(program->tls);
     sl_store_root_close(program->root);

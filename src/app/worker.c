@@ -4,6 +4,7 @@
 #include "sluice/app/worker.h"
 
 #include "sluice/base/clock.h"
+#include "sluice/base/doing.h"
 #include "sluice/base/log.h"
 #include "sluice/http/http.h"
 #include "sluice/net/listener.h"
@@ -38,6 +39,7 @@ struct sl_worker {
     struct sl_mailbox mailbox;
     struct sl_slab_pool *slabs;
     struct sl_disk *disk;
+    struct sl_loop_stats *stats;
     struct sl_store *store;
     struct sl_intake intake;
     struct sl_reaper reaper; /* zeroed where another one reaps */
@@ -120,11 +122,13 @@ static void on_mail(void *ctx)
 static void on_tick(h2o_timeout_entry_t *entry)
 {
     struct sl_worker *worker = SL_CONTAINER_OF(entry, struct sl_worker, tick);
+    const char *before = sl_doing("the tick");
     sl_store_tick(worker->store);
     sl_intake_tick(&worker->intake);
     sl_http_tick(worker->http);
     if (worker->options.is_reaping)
         sl_reaper_tick(&worker->reaper, sl_clock_now_ns());
+    (void)sl_doing(before);
     if (!worker->is_draining)
         h2o_timeout_link(worker->loop, &worker->tick_timeout, &worker->tick);
 }
@@ -223,6 +227,8 @@ static sl_err build(struct sl_worker *worker)
     err = sl_disk_create(config->engine, worker->slabs, &worker->disk, worker->reason, worker->reason_room);
     if (err != SL_OK)
         return err;
+    sl_disk_measure_syncs(worker->disk, &worker->stats->syncs);
+    atomic_store_explicit(&worker->stats->engine, sl_disk_engine_name(worker->disk), memory_order_release);
     worker->store = sl_store_create(worker->options.root, worker->disk, &worker->mailbox);
     worker->intake = (struct sl_intake){.slabs = worker->slabs,
                                         .store = worker->store,
@@ -233,7 +239,8 @@ static sl_err build(struct sl_worker *worker)
                                         .conflict = config->conflict,
                                         .name_template = config->name_template,
                                         .size_max = config->max_size_bytes == 0 ? UINT64_MAX : config->max_size_bytes,
-                                        .files_max = worker->options.files_max};
+                                        .files_max = worker->options.files_max,
+                                        .stats = &worker->stats->uploads};
     sl_intake_init(&worker->intake);
     if (worker->options.is_reaping)
         sl_reaper_init(&worker->reaper, &worker->intake);
@@ -249,8 +256,12 @@ static sl_err build(struct sl_worker *worker)
                                    .min_rate_bytes_s = config->min_rate_bytes_s,
                                    .max_append_bytes = config->max_append_bytes,
                                    .is_interim_on = config->interim != SL_INTERIM_OFF,
-                                   .is_interim_proxied = config->interim == SL_INTERIM_ON};
+                                   .is_interim_proxied = config->interim == SL_INTERIM_ON,
+                                   .metrics = worker->options.metrics,
+                                   .loop = worker->options.loop};
     worker->http = sl_http_create(worker->loop, &worker->intake, &http, on_connection_closed, worker);
+    worker->disk_watch.name = "disk completions";
+    worker->mailbox_watch.name = "mail";
     err = sl_watch_start(&worker->disk_watch, worker->loop, sl_disk_fd(worker->disk), on_disk, worker);
     if (err == SL_OK)
         err = sl_watch_start(&worker->mailbox_watch, worker->loop, worker->mailbox.fd, on_mail, worker);
@@ -294,6 +305,30 @@ static void tear_down(struct sl_worker *worker)
     h2o_evloop_destroy(worker->loop);
 }
 
+/* As it is when the loop begins to wait, for those who ask on other loops. */
+static void publish(struct sl_worker *worker)
+{
+    struct sl_loop_gauges *gauges = &worker->stats->gauges;
+    struct sl_slab_stats slabs = sl_slab_pool_stats(worker->slabs);
+    sl_counter_set(&gauges->connections, worker->http->connection_count);
+    sl_counter_set(&gauges->disk_operations, sl_disk_inflight(worker->disk));
+    sl_counter_set(&gauges->buffer_bytes, slabs.regions * SL_SLAB_REGION_BYTES);
+    sl_counter_set(&gauges->buffer_free_bytes, slabs.regions_free * SL_SLAB_REGION_BYTES);
+    sl_counter_set(&gauges->buffers_in_use, slabs.slabs_in_use);
+    sl_counter_set(&gauges->buffer_waiters, slabs.waiting);
+}
+
+/* The rest of a turn, behind what the loop itself ran. */
+static void finish_turn(struct sl_worker *worker)
+{
+    const char *before = sl_doing("giving out buffers");
+    sl_slab_pool_run(worker->slabs);
+    (void)sl_doing("handing over to the disk");
+    sl_disk_flush(worker->disk);
+    (void)sl_doing(before);
+    publish(worker);
+}
+
 static void *run(void *arg)
 {
     struct sl_worker *worker = arg;
@@ -305,11 +340,13 @@ static void *run(void *arg)
     tell_start(worker, err);
     if (err != SL_OK)
         return NULL; /* the process is about to end */
+    publish(worker);
+    sl_loop_measure(&worker->stats->lag);
     while (!may_leave(worker)) {
         sl_loop_turn(worker->loop, TICK_MS);
-        sl_slab_pool_run(worker->slabs);
-        sl_disk_flush(worker->disk);
+        finish_turn(worker);
     }
+    sl_loop_measure(NULL);
     tear_down(worker);
     return NULL;
 }
@@ -321,6 +358,7 @@ sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker
     if (worker == NULL)
         abort();
     worker->options = *options;
+    worker->stats = &options->metrics->loops[options->loop];
     worker->reason = reason_out;
     worker->reason_room = room;
     worker->drain_mail.on_arrival = on_drain;

@@ -19,6 +19,9 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
         abort();
     http->options = *options;
     http->intake = intake;
+    http->has_own_metrics = options->metrics == NULL;
+    http->metrics = http->has_own_metrics ? sl_metrics_create(options->loop + 1) : options->metrics;
+    http->stats = &http->metrics->loops[options->loop].http;
     http->on_connection_closed = on_connection_closed;
     http->ctx = ctx;
     http->id_state = sl_clock_wall_ns() ^ (uint64_t)(uintptr_t)http;
@@ -65,5 +68,7 @@ void sl_http_destroy(struct sl_http *http)
     h2o_timeout_dispose(loop, &http->notice_timeout);
     h2o_context_dispose(&http->context);
     h2o_config_dispose(&http->config);
+    if (http->has_own_metrics)
+        sl_metrics_destroy(http->metrics);
     free(http);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define REQUEST_ID_BYTES_MAX 128
+#define STATUS_NONE          499 /* there was no answer */
 
 static bool is_named(const h2o_header_t *header, const char *name)
 {
@@ -228,6 +229,7 @@ static struct sl_bytes make_request_id(struct sl_request *request)
 void sl_request_begin(struct sl_request *request, struct sl_http *http, const char *peer)
 {
     request->http = http;
+    request->route = SL_ROUTE_NONE;
     request->peer = sl_bytes_of(peer);
     request->begun_ns = sl_clock_now_ns();
     request->sink = NULL;
@@ -249,6 +251,18 @@ void sl_request_begin(struct sl_request *request, struct sl_http *http, const ch
     request->is_tus = sl_request_has_header(request, "tus-resumable");
 }
 
+void sl_request_took(struct sl_request *request, size_t n)
+{
+    request->body_received += n;
+    sl_counter_add(&request->http->stats->received_bytes, n);
+}
+
+void sl_request_dropped(struct sl_request *request, size_t n)
+{
+    sl_request_took(request, n);
+    sl_counter_add(&request->http->stats->discarded_bytes, n);
+}
+
 /* What it was taken for comes first: "DELETE(POST)". */
 static struct sl_bytes method_to_log(struct sl_request *request)
 {
@@ -264,6 +278,9 @@ static struct sl_bytes method_to_log(struct sl_request *request)
 void sl_request_log(struct sl_request *request, uint64_t now_ns)
 {
     const h2o_req_t *h2o = &request->h2o;
+    int status = request->is_response_started ? h2o->res.status : STATUS_NONE;
+    sl_metrics_count_request(request->http->stats, request->route,
+                             (struct sl_bytes){h2o->method.base, h2o->method.len}, status);
     char protocol[] = "HTTP/1.1";
     protocol[5] = (char)('0' + (h2o->version >> 8));
     protocol[7] = (char)('0' + (h2o->version & 0xff));
@@ -272,7 +289,7 @@ void sl_request_log(struct sl_request *request, uint64_t now_ns)
         .method = method_to_log(request),
         .target = {h2o->input.path.base, h2o->input.path.len},
         .protocol = sl_bytes_of(protocol),
-        .status = request->is_response_started ? h2o->res.status : 499,
+        .status = status,
         .bytes_in = request->body_received,
         .bytes_out = h2o->bytes_sent,
         .duration_ns = now_ns - request->begun_ns,

@@ -20,28 +20,16 @@
 
 #include <assert.h>
 
-enum place {
-    PLACE_HOME,
-    PLACE_BASE,
-    PLACE_FILE,
-    PLACE_UPLOAD,
-    PLACE_DONE,
-    PLACE_ERRORS,
-    PLACE_HEALTH,
-    PLACE_METRICS,
-    PLACE_OTHER
-};
-
 struct page {
     const char *path;
-    enum place place;
+    enum sl_route place;
 };
 
-static const struct page pages[] = {{"/", PLACE_HOME},
-                                    {"/done", PLACE_DONE},
-                                    {"/errors", PLACE_ERRORS},
-                                    {"/healthz", PLACE_HEALTH},
-                                    {"/metrics", PLACE_METRICS}};
+static const struct page pages[] = {{"/", SL_ROUTE_HOME},
+                                    {"/done", SL_ROUTE_DONE},
+                                    {"/errors", SL_ROUTE_ERRORS},
+                                    {"/healthz", SL_ROUTE_HEALTH},
+                                    {"/metrics", SL_ROUTE_METRICS}};
 
 static bool begins_with(struct sl_bytes text, struct sl_bytes prefix)
 {
@@ -60,8 +48,8 @@ static bool is_reserved(const struct sl_path *path)
     return false;
 }
 
-/* *rest_out: the raw path below the base or below /uploads/, or below "/" for PLACE_OTHER. */
-static enum place find_place(const struct sl_request *request, struct sl_bytes *rest_out)
+/* *rest_out: the raw path below the base or below /uploads/, or below "/" for SL_ROUTE_OTHER. */
+static enum sl_route find_place(const struct sl_request *request, struct sl_bytes *rest_out)
 {
     struct sl_bytes path = request->path, base = sl_bytes_of(request->http->options.base_path),
                     uploads = SL_BYTES(SL_UPLOADS_PATH);
@@ -71,29 +59,32 @@ static enum place find_place(const struct sl_request *request, struct sl_bytes *
             return pages[i].place;
     if (begins_with(path, uploads) && path.len > uploads.len) {
         *rest_out = (struct sl_bytes){path.base + uploads.len, path.len - uploads.len};
-        return PLACE_UPLOAD;
+        return SL_ROUTE_UPLOAD;
     }
     if (begins_with(path, base)) {
         *rest_out = (struct sl_bytes){path.base + base.len, path.len - base.len};
-        return rest_out->len == 0 ? PLACE_BASE : PLACE_FILE;
+        return rest_out->len == 0 ? SL_ROUTE_BASE : SL_ROUTE_FILE;
     }
     if (path.len > 0 && path.base[0] == '/')
         *rest_out = (struct sl_bytes){path.base + 1, path.len - 1};
-    return PLACE_OTHER;
+    return SL_ROUTE_OTHER;
 }
 
-static const char *allowed_at(enum place place)
+static const char *allowed_at(enum sl_route place)
 {
     switch (place) {
-    case PLACE_HOME: return "GET, HEAD, POST, OPTIONS";
-    case PLACE_BASE: return "GET, HEAD, POST, OPTIONS";
-    case PLACE_FILE: return "GET, HEAD, PUT, DELETE, OPTIONS";
-    case PLACE_UPLOAD: return "GET, HEAD, PATCH, DELETE, OPTIONS";
-    case PLACE_DONE:
-    case PLACE_ERRORS:
-    case PLACE_HEALTH:
-    case PLACE_METRICS: return "GET, HEAD, OPTIONS";
-    case PLACE_OTHER: return "PUT, OPTIONS";
+    case SL_ROUTE_HOME: return "GET, HEAD, POST, OPTIONS";
+    case SL_ROUTE_BASE: return "GET, HEAD, POST, OPTIONS";
+    case SL_ROUTE_FILE: return "GET, HEAD, PUT, DELETE, OPTIONS";
+    case SL_ROUTE_UPLOAD: return "GET, HEAD, PATCH, DELETE, OPTIONS";
+    case SL_ROUTE_DONE:
+    case SL_ROUTE_ERRORS:
+    case SL_ROUTE_HEALTH:
+    case SL_ROUTE_METRICS: return "GET, HEAD, OPTIONS";
+    case SL_ROUTE_OTHER: return "PUT, OPTIONS";
+    case SL_ROUTE_READY: /* nobody answers there yet */
+    case SL_ROUTE_NONE:
+    case SL_ROUTES: break;
     }
     return "";
 }
@@ -104,13 +95,13 @@ static void refuse_method(struct sl_request *request, const char *allowed)
     sl_reply_problem(request, SL_METHOD, NULL);
 }
 
-static bool takes_uploads(enum place place)
+static bool takes_uploads(enum sl_route place)
 {
-    return place == PLACE_HOME || place == PLACE_BASE || place == PLACE_FILE || place == PLACE_UPLOAD ||
-           place == PLACE_OTHER;
+    return place == SL_ROUTE_HOME || place == SL_ROUTE_BASE || place == SL_ROUTE_FILE || place == SL_ROUTE_UPLOAD ||
+           place == SL_ROUTE_OTHER;
 }
 
-static void reply_options(struct sl_request *request, enum place place)
+static void reply_options(struct sl_request *request, enum sl_route place)
 {
     sl_reply_header(request, "allow", sl_bytes_of(allowed_at(place)));
     if (takes_uploads(place)) {
@@ -132,13 +123,13 @@ static void handle_file(struct sl_request *request, struct sl_bytes raw, file_ha
         sl_reply_problem(request, err, NULL);
 }
 
-static void put_file(struct sl_request *request, enum place place, struct sl_bytes raw)
+static void put_file(struct sl_request *request, enum sl_route place, struct sl_bytes raw)
 {
     struct sl_path path;
     sl_err err = sl_path_decode(raw, &path);
     if (err != SL_OK)
         sl_reply_problem(request, err, NULL);
-    else if (place == PLACE_OTHER && is_reserved(&path))
+    else if (place == SL_ROUTE_OTHER && is_reserved(&path))
         refuse_method(request, "OPTIONS");
     else if (sl_draft_is_creation(request))
         sl_handle_draft_put(request, &path);
@@ -188,32 +179,35 @@ static void route_upload(struct sl_request *request, struct sl_bytes id)
     else if (sl_request_is_method(request, "GET"))
         sl_handle_draft_upload(request, id, SL_RESUMPTION_LOOK); /* tus knows no GET */
     else
-        refuse_method(request, allowed_at(PLACE_UPLOAD));
+        refuse_method(request, allowed_at(SL_ROUTE_UPLOAD));
 }
 
 /* For clients of tus that have no PATCH or DELETE: this says what the request is. Anywhere else it is of no effect: it
  * would lead past those who let only some methods through. */
-static void override_method(struct sl_request *request, enum place place)
+static void override_method(struct sl_request *request, enum sl_route place)
 {
     struct sl_bytes method = sl_request_header(request, "x-http-method-override");
-    if (method.len > 0 && place == PLACE_UPLOAD && request->is_tus)
+    if (method.len > 0 && place == SL_ROUTE_UPLOAD && request->is_tus)
         request->h2o.method = h2o_iovec_init(method.base, method.len);
 }
 
 /* ---- all of them ---- */
 
-static void route_get(struct sl_request *request, enum place place, struct sl_bytes rest)
+static void route_get(struct sl_request *request, enum sl_route place, struct sl_bytes rest)
 {
     switch (place) {
-    case PLACE_HOME: sl_handle_page(request); return;
-    case PLACE_DONE: sl_handle_done_page(request); return;
-    case PLACE_ERRORS: sl_handle_errors_page(request); return;
-    case PLACE_HEALTH: sl_reply_text(request, 200, "text/plain; charset=utf-8", SL_BYTES("ok\n")); return;
-    case PLACE_METRICS: sl_handle_metrics(request); return;
-    case PLACE_FILE: handle_file(request, rest, sl_handle_get); return;
-    case PLACE_BASE: sl_handle_list(request); return;
-    case PLACE_OTHER: sl_reply_problem(request, SL_NOT_FOUND, NULL); return;
-    case PLACE_UPLOAD: break;
+    case SL_ROUTE_HOME: sl_handle_page(request); return;
+    case SL_ROUTE_DONE: sl_handle_done_page(request); return;
+    case SL_ROUTE_ERRORS: sl_handle_errors_page(request); return;
+    case SL_ROUTE_HEALTH: sl_reply_text(request, 200, "text/plain; charset=utf-8", SL_BYTES("ok\n")); return;
+    case SL_ROUTE_METRICS: sl_handle_metrics(request); return;
+    case SL_ROUTE_FILE: handle_file(request, rest, sl_handle_get); return;
+    case SL_ROUTE_BASE: sl_handle_list(request); return;
+    case SL_ROUTE_OTHER: sl_reply_problem(request, SL_NOT_FOUND, NULL); return;
+    case SL_ROUTE_UPLOAD:
+    case SL_ROUTE_READY:
+    case SL_ROUTE_NONE:
+    case SL_ROUTES: break;
     }
     assert(!"an upload has routes of its own");
 }
@@ -222,21 +216,22 @@ static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
 {
     struct sl_request *request = sl_request_of(h2o);
     struct sl_bytes rest;
-    enum place place = find_place(request, &rest);
+    enum sl_route place = find_place(request, &rest);
     (void)self;
+    request->route = place;
     sl_cors_put_headers(request);
     override_method(request, place);
     if (sl_request_is_method(request, "OPTIONS"))
         reply_options(request, place);
-    else if (place == PLACE_UPLOAD)
+    else if (place == SL_ROUTE_UPLOAD)
         route_upload(request, rest);
     else if (sl_request_is_method(request, "GET") || sl_request_is_method(request, "HEAD"))
         route_get(request, place, rest);
-    else if (sl_request_is_method(request, "PUT") && (place == PLACE_FILE || place == PLACE_OTHER))
+    else if (sl_request_is_method(request, "PUT") && (place == SL_ROUTE_FILE || place == SL_ROUTE_OTHER))
         put_file(request, place, rest);
-    else if (sl_request_is_method(request, "POST") && (place == PLACE_HOME || place == PLACE_BASE))
+    else if (sl_request_is_method(request, "POST") && (place == SL_ROUTE_HOME || place == SL_ROUTE_BASE))
         post(request);
-    else if (sl_request_is_method(request, "DELETE") && place == PLACE_FILE)
+    else if (sl_request_is_method(request, "DELETE") && place == SL_ROUTE_FILE)
         handle_file(request, rest, sl_handle_delete);
     else
         refuse_method(request, allowed_at(place));

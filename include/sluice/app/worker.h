@@ -4,6 +4,7 @@
 #define SLUICE_APP_WORKER_H
 
 #include "sluice/app/config.h"
+#include "sluice/http/metrics.h"
 #include "sluice/net/tls.h"
 
 struct sl_worker;
@@ -17,6 +18,8 @@ struct sl_worker_options {
     bool is_reaping;                     /* one of all: it removes what has expired */
     struct sl_tls *tls;                  /* shared; NULL: no listener is TLS */
     unsigned connections_max, files_max; /* this worker's part */
+    struct sl_metrics *metrics;          /* of all workers */
+    unsigned loop;                       /* which one this is */
     int listen_fds[SL_LISTEN_MAX];       /* taken; in the order of config->listeners */
     size_t listen_count;
 };

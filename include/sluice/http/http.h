@@ -3,6 +3,7 @@
 #define SLUICE_HTTP_HTTP_H
 
 #include "sluice/base/list.h"
+#include "sluice/http/metrics.h"
 #include "sluice/http/request.h"
 #include "sluice/net/peers.h"
 #include "sluice/net/tls.h"
@@ -21,6 +22,8 @@ struct sl_http_options {
     struct sl_peers *peers;     /* lent; NULL: as many connections of one address as of all */
     bool is_interim_on;         /* 104 to clients that understand it */
     bool is_interim_proxied;    /* also where a proxy stands between */
+    struct sl_metrics *metrics; /* lent; NULL: this one's own */
+    unsigned loop;              /* which of the metrics' loops this one is */
 };
 
 struct sl_http {
@@ -29,6 +32,9 @@ struct sl_http {
     struct sl_intake *intake;
     h2o_globalconf_t config;
     h2o_context_t context;
+    struct sl_metrics *metrics;  /* what GET /metrics tells */
+    struct sl_http_stats *stats; /* this loop's part of it */
+    bool has_own_metrics;
     h2o_timeout_t head_timeout, keep_alive_timeout, body_timeout, write_timeout, linger_timeout;
     h2o_timeout_t notice_timeout;
     /* loop thread */

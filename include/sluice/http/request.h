@@ -61,6 +61,7 @@ struct sl_request {
     h2o_req_t h2o; /* first */
     struct sl_http *http;
     const struct sl_body_ops *body_ops; /* of the protocol */
+    unsigned route;                     /* enum sl_route, for the count */
     uint64_t content_length;            /* SL_LENGTH_UNKNOWN: chunked */
     uint64_t body_received;
     uint64_t begun_ns;
@@ -153,7 +154,12 @@ void sl_request_sent(struct sl_request *request);
 /* A trailer came; dropped if nobody wants any. Both are copied. */
 void sl_request_add_trailer(struct sl_request *request, struct sl_bytes name, struct sl_bytes value);
 
-/* One line for the access log. Before h2o_dispose_request. */
+/* n bytes of its body came, be they for the sink or for nobody; before the sink hears of them. */
+void sl_request_took(struct sl_request *request, size_t n);
+/* n bytes of it came, and nobody wants them. */
+void sl_request_dropped(struct sl_request *request, size_t n);
+
+/* It is over: one line for the access log, and it is counted. Before h2o_dispose_request. */
 void sl_request_log(struct sl_request *request, uint64_t now_ns);
 
 #endif

@@ -60,6 +60,9 @@ void sl_store_destroy(struct sl_store *store);
 /* Looks how much is free, off the loop. The worker calls it every second; the answer is used from then on. */
 void sl_store_tick(struct sl_store *store);
 
+/* How much is free, as of the last look, less what was begun since. */
+uint64_t sl_store_free_bytes(const struct sl_store *store);
+
 /* ---- an object being written ---- */
 
 struct sl_store_object;

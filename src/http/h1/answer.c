@@ -128,6 +128,7 @@ static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size
         if (bufs[i].len > 0 && !conn->request.is_head) {
             if (!h2o->bytes_counted_by_ostream) /* the filter that makes chunks counts what lies in them */
                 h2o->bytes_sent += bufs[i].len;
+            sl_counter_add(&conn->base.http->stats->sent_bytes, bufs[i].len);
             pieces[used++] = bufs[i];
         }
     if (used == 0) /* a last call without bytes: the write is still what ends the answer in a later turn */

@@ -44,7 +44,7 @@ static sl_err deliver_plain(struct sl_h1 *conn, size_t n)
     assert(n <= conn->left);
     conn->left -= n;
     conn->request.is_body_complete = conn->left == 0;
-    conn->request.body_received += n;
+    sl_request_took(&conn->request, n);
     conn->request.sink->ops->commit(conn->request.sink, n);
     return SL_OK;
 }
@@ -61,7 +61,7 @@ static sl_err deliver_chunked(struct sl_h1 *conn, char *base, size_t n, bool is_
     if (!is_from_spare && *unused_out > 0) /* before commit, which may move what lies in the buffer */
         sl_h1_keep_spare(conn, base + used, *unused_out);
     conn->request.is_body_complete = is_done;
-    conn->request.body_received += data;
+    sl_request_took(&conn->request, data);
     if (data > 0)
         conn->request.sink->ops->commit(conn->request.sink, data);
     return SL_OK;
@@ -197,7 +197,7 @@ static void on_drain_readable(void *owner)
     enum sl_read read = SL_READ_BYTES;
     while (conn->left > 0 && (read = sl_transport_discard(conn->base.transport, conn->left, &n)) == SL_READ_BYTES) {
         conn->left -= n;
-        conn->request.body_received += n;
+        sl_request_dropped(&conn->request, n);
     }
     if (conn->left == 0) {
         sl_transport_read_stop(conn->base.transport);
@@ -215,7 +215,7 @@ void sl_h1_drain_body(struct sl_h1 *conn)
     if (n > 0)
         sl_h1_use_spare(conn, n);
     conn->left -= n;
-    conn->request.body_received += n;
+    sl_request_dropped(&conn->request, n);
     sl_connection_set_timer(&conn->base, &conn->base.http->linger_timeout, on_drain_timeout);
     sl_transport_read_start(conn->base.transport, on_drain_readable);
     if (conn->left == 0)

@@ -40,6 +40,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *into, size
         stream->piece_at += piece->len == 0;
     }
     stream->request.h2o.bytes_sent += n;
+    sl_counter_add(&stream->conn->base.http->stats->sent_bytes, n);
     sl_h2_budget_earn(&stream->conn->budget, (double)n * SL_H2_EARNED_BY_BYTE_SENT);
     stream->unproven += n;
     if (stream->unproven >= PROGRESS_BYTES)

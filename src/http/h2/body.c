@@ -97,7 +97,7 @@ static size_t feed(struct sl_h2_stream *stream, const char *bytes, size_t len)
         if (room.base != bytes + done) /* what was received where it belongs stays there */
             memmove(room.base, bytes + done, n);
         done += n;
-        request->body_received += n;
+        sl_request_took(request, n);
         request->sink->ops->commit(request->sink, n);
     }
     return done;
@@ -180,7 +180,10 @@ static void stop_sender(struct sl_h2_stream *stream)
 
 static void drop(struct sl_h2_stream *stream, size_t n)
 {
+    struct sl_http_stats *stats = stream->conn->base.http->stats;
     stream->dropped += n;
+    sl_counter_add(&stats->received_bytes, n);
+    sl_counter_add(&stats->discarded_bytes, n);
     if (stream->dropped <= SL_LINGER_BYTES_MAX)
         give_back(stream, n);
     else if (stream->is_ended) /* else its window closes, and the answer still arrives */

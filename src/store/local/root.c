@@ -282,6 +282,11 @@ void sl_store_destroy(struct sl_store *store)
     free(store);
 }
 
+uint64_t sl_store_free_bytes(const struct sl_store *store)
+{
+    return store->free_bytes;
+}
+
 void sl_store_tick(struct sl_store *store)
 {
     if (sl_disk_op_is_idle(&store->statfs_op))
