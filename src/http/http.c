@@ -1,6 +1,7 @@
 #include "sluice/http/http.h"
 
 #include "connection.h"
+#include "handler/ready.h"
 #include "handler/turn.h"
 #include "routes.h"
 #include "sluice/base/clock.h"
@@ -37,6 +38,7 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
     h2o_timeout_init(loop, &http->write_timeout, options->write_timeout_ms);
     h2o_timeout_init(loop, &http->linger_timeout, LINGER_MS);
     h2o_timeout_init(loop, &http->notice_timeout, options->notice_timeout_ms);
+    http->ready = sl_ready_create(http);
     return http;
 }
 
@@ -59,6 +61,7 @@ void sl_http_destroy(struct sl_http *http)
     assert(http->connection_count == 0);
     sl_h2_held_free_spare(http);
     free(http->h2_buffer);
+    sl_ready_destroy(http->ready);
     h2o_loop_t *loop = http->context.loop;
     h2o_timeout_dispose(loop, &http->head_timeout);
     h2o_timeout_dispose(loop, &http->keep_alive_timeout);

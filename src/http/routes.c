@@ -5,6 +5,7 @@
  *   DELETE BASE/PATH              remove it               GET, HEAD /           the page
  *   GET, HEAD /errors             the table of errors     GET, HEAD /done       the page after a form
  *   GET, HEAD /healthz            alive                   GET, HEAD /metrics    counters
+ *   GET, HEAD /readyz             can store
  *   HEAD, PATCH, DELETE /uploads/ID   an upload that may be gone on with; GET: the file, once it is complete
  *   OPTIONS                       what is allowed
  *
@@ -25,11 +26,9 @@ struct page {
     enum sl_route place;
 };
 
-static const struct page pages[] = {{"/", SL_ROUTE_HOME},
-                                    {"/done", SL_ROUTE_DONE},
-                                    {"/errors", SL_ROUTE_ERRORS},
-                                    {"/healthz", SL_ROUTE_HEALTH},
-                                    {"/metrics", SL_ROUTE_METRICS}};
+static const struct page pages[] = {{"/", SL_ROUTE_HOME},         {"/done", SL_ROUTE_DONE},
+                                    {"/errors", SL_ROUTE_ERRORS}, {"/healthz", SL_ROUTE_HEALTH},
+                                    {"/readyz", SL_ROUTE_READY},  {"/metrics", SL_ROUTE_METRICS}};
 
 static bool begins_with(struct sl_bytes text, struct sl_bytes prefix)
 {
@@ -80,9 +79,9 @@ static const char *allowed_at(enum sl_route place)
     case SL_ROUTE_DONE:
     case SL_ROUTE_ERRORS:
     case SL_ROUTE_HEALTH:
+    case SL_ROUTE_READY:
     case SL_ROUTE_METRICS: return "GET, HEAD, OPTIONS";
     case SL_ROUTE_OTHER: return "PUT, OPTIONS";
-    case SL_ROUTE_READY: /* nobody answers there yet */
     case SL_ROUTE_NONE:
     case SL_ROUTES: break;
     }
@@ -200,12 +199,12 @@ static void route_get(struct sl_request *request, enum sl_route place, struct sl
     case SL_ROUTE_DONE: sl_handle_done_page(request); return;
     case SL_ROUTE_ERRORS: sl_handle_errors_page(request); return;
     case SL_ROUTE_HEALTH: sl_reply_text(request, 200, "text/plain; charset=utf-8", SL_BYTES("ok\n")); return;
+    case SL_ROUTE_READY: sl_handle_ready(request); return;
     case SL_ROUTE_METRICS: sl_handle_metrics(request); return;
     case SL_ROUTE_FILE: handle_file(request, rest, sl_handle_get); return;
     case SL_ROUTE_BASE: sl_handle_list(request); return;
     case SL_ROUTE_OTHER: sl_reply_problem(request, SL_NOT_FOUND, NULL); return;
     case SL_ROUTE_UPLOAD:
-    case SL_ROUTE_READY:
     case SL_ROUTE_NONE:
     case SL_ROUTES: break;
     }

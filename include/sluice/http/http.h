@@ -35,6 +35,7 @@ struct sl_http {
     struct sl_metrics *metrics;  /* what GET /metrics tells */
     struct sl_http_stats *stats; /* this loop's part of it */
     bool has_own_metrics;
+    struct sl_ready *ready; /* what is known of whether it can store */
     h2o_timeout_t head_timeout, keep_alive_timeout, body_timeout, write_timeout, linger_timeout;
     h2o_timeout_t notice_timeout;
     /* loop thread */

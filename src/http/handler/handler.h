@@ -27,9 +27,10 @@ void sl_handle_delete(struct sl_request *request, const struct sl_path *path);
 /* GET, HEAD of the base path: the names, a page at a time. */
 void sl_handle_list(struct sl_request *request);
 
-/* GET /errors: the table of errors, which every problem points into; and /metrics. */
+/* GET /errors: the table of errors, which every problem points into; /metrics; /readyz. */
 void sl_handle_errors_page(struct sl_request *request);
 void sl_handle_metrics(struct sl_request *request);
+void sl_handle_ready(struct sl_request *request);
 
 /* GET /, and the page a browser is sent to after it posted the form without JavaScript. */
 void sl_handle_page(struct sl_request *request);
