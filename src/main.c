@@ -46,7 +46,7 @@ struct program {
     struct sl_worker **workers;
     unsigned worker_count;
     struct sl_budget budget;
-    char urls[SL_LISTEN_MAX][192];
+    char urls[2 * SL_LISTEN_MAX][192]; /* of the listeners, then of the admin listeners */
     char engine_reason[512];
 };
 
@@ -83,16 +83,17 @@ static sl_err open_listener(const struct sl_listen *listen, unsigned loops, int 
     return sl_listener_open(&listen->address.any, listen->address_bytes, loops, fds_out, url_out, room);
 }
 
-static bool open_listeners(struct program *program, struct sl_worker_options *options)
+/* first: the place of the first of them among all. */
+static bool open_listeners(struct program *program, const struct sl_listeners *listeners, size_t first,
+                           struct sl_worker_options *options)
 {
     unsigned loops = program->config.loops;
-    const struct sl_listeners *listeners = &program->config.listeners;
     int *fds = calloc(loops, sizeof *fds);
     if (fds == NULL)
         abort();
     for (size_t i = 0; i < listeners->count; i++) {
         const struct sl_listen *listen = &listeners->at[i];
-        char *url = program->urls[i];
+        char *url = program->urls[first + i];
         sl_err err = open_listener(listen, loops, fds, url, sizeof *program->urls - 1);
         if (err != SL_OK) {
             say_and_fail(url, 0);
@@ -103,7 +104,7 @@ static bool open_listeners(struct program *program, struct sl_worker_options *op
         if (listen->is_tls)
             tell_secure(url);
         for (unsigned loop = 0; loop < loops; loop++)
-            options[loop].listen_fds[i] = fds[loop];
+            options[loop].listen_fds[first + i] = fds[loop];
     }
     free(fds);
     return true;
@@ -132,7 +133,6 @@ static bool start_workers(struct program *program, struct sl_worker_options *opt
         options[i].files_max = program->budget.files_max;
         options[i].metrics = program->metrics;
         options[i].loop = i;
-        options[i].listen_count = program->config.listeners.count;
         sl_err err =
             sl_worker_start(&options[i], &program->workers[i], program->engine_reason, sizeof program->engine_reason);
         if (err != SL_OK) {
@@ -219,7 +219,8 @@ static int prepare(struct program *program, struct sl_worker_options *options)
     if (config->tls_certs.count > 0 && !load_tls(config, &program->tls, message, sizeof message))
         return say_and_fail(message, EXIT_BAD_START);
     sl_budget_make(config, sl_budget_raise_fds(), &program->budget);
-    if (!open_listeners(program, options))
+    if (!open_listeners(program, &config->listeners, 0, options) ||
+        !open_listeners(program, &config->admin_listeners, config->listeners.count, options))
         return EXIT_BAD_START;
     if (become(program, message, sizeof message) != SL_OK)
         return say_and_fail(message, EXIT_BAD_START);
@@ -227,11 +228,18 @@ static int prepare(struct program *program, struct sl_worker_options *options)
 }
 
 /* Those that we were given stay for the next one. */
+static void remove_those_of(const struct sl_listeners *listeners, const char (*urls)[192])
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        if (listeners->at[i].inherited_fd == 0 && strncmp(urls[i], "unix:", 5) == 0)
+            (void)unlink(urls[i] + 5);
+}
+
 static void remove_sockets(const struct program *program)
 {
-    for (size_t i = 0; i < program->config.listeners.count; i++)
-        if (program->config.listeners.at[i].inherited_fd == 0 && strncmp(program->urls[i], "unix:", 5) == 0)
-            (void)unlink(program->urls[i] + 5);
+    const struct sl_config *config = &program->config;
+    remove_those_of(&config->listeners, program->urls);
+    remove_those_of(&config->admin_listeners, &program->urls[config->listeners.count]);
 }
 
 static int start(struct program *program)
@@ -276,6 +284,13 @@ static void say_what_to_try(const struct program *program)
         printf("  %-11s curl -T FILE %s/\n", "try", url);
 }
 
+static void say_listeners(const char *what, const struct sl_listeners *listeners, const char (*urls)[192])
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        printf("  %-11s %s%s\n", i == 0 ? what : "", urls[i],
+               listeners->at[i].is_tls && strncmp(urls[i], "unix:", 5) == 0 ? " (TLS)" : "");
+}
+
 static void say_started(const struct program *program)
 {
     static const char *const durability[] = {"full: a 2xx survives power loss",
@@ -284,12 +299,11 @@ static void say_started(const struct program *program)
     const struct sl_config *config = &program->config;
     char root[PATH_MAX];
     printf("sluice %s\n", SLUICE_VERSION);
-    for (size_t i = 0; i < config->listeners.count; i++)
-        printf("  %-11s %s%s\n", i == 0 ? "listening" : "", program->urls[i],
-               config->listeners.at[i].is_tls && strncmp(program->urls[i], "unix:", 5) == 0 ? " (TLS)" : "");
+    say_listeners("listening", &config->listeners, program->urls);
     if (config->listeners.at[0].inherited_fd > 0)
         printf("  %-11s %zu of whoever started it (LISTEN_FDS), in the place of `listen`\n", "sockets",
                config->listeners.count);
+    say_listeners("admin", &config->admin_listeners, &program->urls[config->listeners.count]);
     printf("  %-11s %s (%s)\n", "root", realpath(config->root, root) != NULL ? root : config->root,
            sl_store_root_summary(program->root));
     if (!sl_store_root_has_meta(program->root))

@@ -278,13 +278,21 @@ static bool set_defaults(struct sl_config_load *load)
     return true;
 }
 
+static const struct sl_listen *find_secure(const struct sl_listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        if (listeners->at[i].is_tls)
+            return &listeners->at[i];
+    return NULL;
+}
+
 /* What no single key can tell. */
 static bool check_tls(struct sl_config_load *load)
 {
     const struct sl_config *config = load->config;
-    const struct sl_listen *secure = NULL;
-    for (size_t i = 0; i < config->listeners.count && secure == NULL; i++)
-        secure = config->listeners.at[i].is_tls ? &config->listeners.at[i] : NULL;
+    const struct sl_listen *secure = find_secure(&config->listeners);
+    if (secure == NULL)
+        secure = find_secure(&config->admin_listeners);
     size_t certs = config->tls_certs.count, keys = config->tls_keys.count;
     if (certs != keys)
         sl_text_printf(&load->message, "sluice: tls-key: there are %zu beside %zu of tls-cert; give each its own",

@@ -115,6 +115,8 @@ bool sl_config_add_listener(struct sl_config_load *load, const struct sl_setting
     struct sl_bytes value = setting->value, place = value;
     struct sl_listen listen = {.is_tls = take_tls(&place)};
     struct sl_bytes rest = place;
+    if (value.len == 0 && setting->option->preset[0] == '\0')
+        return true; /* none */
     bool is_good = take_prefix(&rest, "unix:") ? read_unix(rest, &listen) : read_inet(place, &listen);
     if (!is_good || value.len >= sizeof listen.text)
         return sl_config_refuse(load, setting, "is not an address; " LISTEN_CURE);

@@ -158,15 +158,21 @@ static void add_files(struct places *places, const struct sl_files *files)
     }
 }
 
+static void add_sockets(struct places *places, const struct sl_listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        if (listeners->at[i].kind == SL_LISTEN_UNIX && listeners->at[i].inherited_fd == 0)
+            add(places, folder_of(listeners->at[i].address.un.sun_path), SL_PLACE_SOCKET);
+}
+
 sl_err sl_confine_to_config(const struct sl_config *config, char *words_out, size_t room)
 {
     struct places places = {0};
     add(&places, strdup(config->root), SL_PLACE_STORE);
     add_files(&places, &config->tls_certs);
     add_files(&places, &config->tls_keys);
-    for (size_t i = 0; i < config->listeners.count; i++)
-        if (config->listeners.at[i].kind == SL_LISTEN_UNIX && config->listeners.at[i].inherited_fd == 0)
-            add(&places, folder_of(config->listeners.at[i].address.un.sun_path), SL_PLACE_SOCKET);
+    add_sockets(&places, &config->listeners);
+    add_sockets(&places, &config->admin_listeners);
     sl_err err = sl_confine(places.at, places.count, words_out, room);
     for (size_t i = 0; i < places.count; i++)
         free((char *)places.at[i].path);

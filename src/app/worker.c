@@ -22,11 +22,13 @@
 #define TICK_MS  1000
 #define SLICE_NS UINT64_C(200000)
 
+#define ADMIN_SPARE 16u /* connections above the limit: whoever looks why it is reached needs one */
+
 /* Behind each listening socket: what its connections speak. */
 struct door {
     struct sl_worker *worker;
-    struct sl_listener *listener;
-    bool is_tls;
+    struct sl_listener *listener; /* NULL: closed */
+    bool is_tls, is_admin;
 };
 
 struct sl_worker {
@@ -45,7 +47,8 @@ struct sl_worker {
     struct sl_reaper reaper; /* zeroed where another one reaps */
     struct sl_http *http;
     struct sl_watch disk_watch, mailbox_watch;
-    struct door doors[SL_LISTEN_MAX];
+    struct door doors[2 * SL_LISTEN_MAX];
+    size_t door_count;
     bool is_draining;
     /* from the main thread */
     struct sl_mail drain_mail, abort_mail;
@@ -62,9 +65,18 @@ struct sl_worker {
 
 /* ---- connections ---- */
 
-static bool is_full(const struct sl_worker *worker)
+static bool is_full_for(const struct door *door)
 {
-    return worker->http->connection_count >= worker->options.connections_max;
+    const struct sl_worker *worker = door->worker;
+    unsigned spare = door->is_admin ? ADMIN_SPARE : 0;
+    return worker->http->connection_count >= worker->options.connections_max + spare;
+}
+
+static void pause_full_doors(struct sl_worker *worker)
+{
+    for (size_t i = 0; i < worker->door_count; i++)
+        if (worker->doors[i].listener != NULL && is_full_for(&worker->doors[i]))
+            sl_listener_pause(worker->doors[i].listener);
 }
 
 /* The one of now, yours to release. */
@@ -90,18 +102,19 @@ static void on_accept(h2o_socket_t *socket, void *ctx)
     struct door *door = ctx;
     struct sl_worker *worker = door->worker;
     struct sl_tls *tls = door->is_tls ? take_tls(worker) : NULL;
-    sl_http_accept(worker->http, socket, tls);
+    if (door->is_admin)
+        sl_http_accept_admin(worker->http, socket, tls);
+    else
+        sl_http_accept(worker->http, socket, tls);
     sl_tls_release(tls);
-    if (is_full(worker))
-        for (size_t i = 0; i < worker->options.listen_count; i++)
-            sl_listener_pause(worker->doors[i].listener);
+    pause_full_doors(worker);
 }
 
 static void on_connection_closed(void *ctx)
 {
     struct sl_worker *worker = ctx;
-    if (!worker->is_draining && !is_full(worker))
-        for (size_t i = 0; i < worker->options.listen_count; i++)
+    for (size_t i = 0; i < worker->door_count; i++)
+        if (worker->doors[i].listener != NULL && !is_full_for(&worker->doors[i]))
             sl_listener_resume(worker->doors[i].listener);
 }
 
@@ -135,14 +148,25 @@ static void on_tick(h2o_timeout_entry_t *entry)
 
 /* ---- the end ---- */
 
+static void close_doors(struct sl_worker *worker, bool is_admin)
+{
+    for (size_t i = 0; i < worker->door_count; i++) {
+        struct door *door = &worker->doors[i];
+        if (door->is_admin != is_admin || door->listener == NULL)
+            continue;
+        sl_listener_close(door->listener);
+        door->listener = NULL;
+    }
+}
+
+/* The operator's doors stay open to the end: there is told how far it is. */
 static void drain(struct sl_worker *worker)
 {
     if (worker->is_draining)
         return;
     worker->is_draining = true;
     h2o_timeout_unlink(&worker->tick);
-    for (size_t i = 0; i < worker->options.listen_count; i++)
-        sl_listener_close(worker->doors[i].listener);
+    close_doors(worker, false);
     sl_reaper_stop(&worker->reaper);
     sl_http_drain(worker->http);
 }
@@ -156,6 +180,7 @@ static void on_abort(struct sl_mail *mail)
 {
     struct sl_worker *worker = SL_CONTAINER_OF(mail, struct sl_worker, abort_mail);
     drain(worker);
+    close_doors(worker, true);
     sl_http_close_all(worker->http);
 }
 
@@ -258,7 +283,8 @@ static sl_err build(struct sl_worker *worker)
                                    .is_interim_on = config->interim != SL_INTERIM_OFF,
                                    .is_interim_proxied = config->interim == SL_INTERIM_ON,
                                    .metrics = worker->options.metrics,
-                                   .loop = worker->options.loop};
+                                   .loop = worker->options.loop,
+                                   .has_admin = config->admin_listeners.count > 0};
     worker->http = sl_http_create(worker->loop, &worker->intake, &http, on_connection_closed, worker);
     worker->disk_watch.name = "disk completions";
     worker->mailbox_watch.name = "mail";
@@ -270,10 +296,14 @@ static sl_err build(struct sl_worker *worker)
 
 static void open_doors(struct sl_worker *worker)
 {
-    for (size_t i = 0; i < worker->options.listen_count; i++) {
+    const struct sl_listeners *listeners = &worker->options.config->listeners,
+                              *admin_listeners = &worker->options.config->admin_listeners;
+    worker->door_count = listeners->count + admin_listeners->count;
+    for (size_t i = 0; i < worker->door_count; i++) {
         struct door *door = &worker->doors[i];
         door->worker = worker;
-        door->is_tls = worker->options.config->listeners.at[i].is_tls;
+        door->is_admin = i >= listeners->count;
+        door->is_tls = (door->is_admin ? &admin_listeners->at[i - listeners->count] : &listeners->at[i])->is_tls;
         door->listener = sl_listener_start(worker->loop, worker->options.listen_fds[i], on_accept, door);
     }
     h2o_timeout_init(worker->loop, &worker->tick_timeout, TICK_MS);
@@ -347,6 +377,7 @@ static void *run(void *arg)
         finish_turn(worker);
     }
     sl_loop_measure(NULL);
+    close_doors(worker, true);
     tear_down(worker);
     return NULL;
 }

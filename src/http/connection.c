@@ -131,10 +131,11 @@ static void refuse(struct sl_transport *transport)
     sl_transport_close(transport);
 }
 
-void sl_http_accept(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls)
+static void accept_connection(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls, bool is_admin)
 {
     static const struct sl_connection_ops ops = {.drain = drain_handshake, .close = close_handshake};
     struct sl_transport *transport = sl_transport_create(socket, tls, &http->context.zero_timeout);
+    sl_transport_set_admin(transport, is_admin);
     if (http->options.peers != NULL && !sl_transport_count(transport, http->options.peers)) {
         refuse(transport);
         return;
@@ -146,6 +147,16 @@ void sl_http_accept(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *t
     struct sl_connection *connection = sl_connection_create(sizeof *connection, http, transport, &ops);
     sl_connection_set_timer(connection, &http->head_timeout, on_handshake_timeout);
     sl_transport_handshake(transport, on_ready);
+}
+
+void sl_http_accept(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls)
+{
+    accept_connection(http, socket, tls, false);
+}
+
+void sl_http_accept_admin(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls)
+{
+    accept_connection(http, socket, tls, true);
 }
 
 /* ---- all of them ---- */

@@ -211,6 +211,13 @@ static void route_get(struct sl_request *request, enum sl_route place, struct sl
     assert(!"an upload has routes of its own");
 }
 
+/* What is for the operator, where there is a way of its own to it, and what is not, on that way. */
+static bool is_elsewhere(const struct sl_request *request, enum sl_route place)
+{
+    bool is_for_admin = place == SL_ROUTE_HEALTH || place == SL_ROUTE_READY || place == SL_ROUTE_METRICS;
+    return request->http->options.has_admin && request->is_admin != is_for_admin;
+}
+
 static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
 {
     struct sl_request *request = sl_request_of(h2o);
@@ -220,7 +227,9 @@ static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
     request->route = place;
     sl_cors_put_headers(request);
     override_method(request, place);
-    if (sl_request_is_method(request, "OPTIONS"))
+    if (is_elsewhere(request, place))
+        sl_reply_problem(request, SL_NOT_FOUND, NULL);
+    else if (sl_request_is_method(request, "OPTIONS"))
         reply_options(request, place);
     else if (place == SL_ROUTE_UPLOAD)
         route_upload(request, rest);

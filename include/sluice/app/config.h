@@ -43,7 +43,7 @@ struct sl_listen {
 
 struct sl_listeners {
     struct sl_listen at[SL_LISTEN_MAX];
-    size_t count; /* at least 1 after a load */
+    size_t count; /* of `listeners` at least 1 after a load */
 };
 
 #define SL_FILES_MAX SL_TLS_PAIRS_MAX
@@ -67,6 +67,7 @@ struct sl_config {
     bool is_quick;    /* --quick: DOCTOR does not try how fast it is */
     char *health_url; /* of HEALTH: what to ask; "": the first address of `listeners` */
     struct sl_listeners listeners;
+    struct sl_listeners admin_listeners; /* none: what is for the operator is served by all */
     struct sl_files tls_certs, tls_keys; /* as many of both; at least one if a listener is_tls, else none */
     char *root;
     char *public_url;   /* without a '/' at the end; "": made from the request's Host */

@@ -20,8 +20,7 @@ struct sl_worker_options {
     unsigned connections_max, files_max; /* this worker's part */
     struct sl_metrics *metrics;          /* of all workers */
     unsigned loop;                       /* which one this is */
-    int listen_fds[SL_LISTEN_MAX];       /* taken; in the order of config->listeners */
-    size_t listen_count;
+    int listen_fds[2 * SL_LISTEN_MAX];   /* taken; in the order of config->listeners, then config->admin_listeners */
 };
 
 /* Starts the thread and waits until it serves, or knows that it cannot. reason_out: the engine that was chosen and why,

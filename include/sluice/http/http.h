@@ -24,6 +24,7 @@ struct sl_http_options {
     bool is_interim_proxied;    /* also where a proxy stands between */
     struct sl_metrics *metrics; /* lent; NULL: this one's own */
     unsigned loop;              /* which of the metrics' loops this one is */
+    bool has_admin;             /* what is for the operator is served by sl_http_accept_admin's connections alone */
 };
 
 struct sl_http {
@@ -74,6 +75,8 @@ void sl_http_tick(struct sl_http *http);
 
 /* Serves a connection. socket: taken. tls: NULL for a plain one; else shared as long as it lasts. */
 void sl_http_accept(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls);
+/* The same for one that is for the operator: /metrics, /healthz and /readyz are all it gets. */
+void sl_http_accept_admin(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls);
 
 /* Closes what is idle; the rest closes with its present answer. Who has just come is served once, if it asks soon, and
  * so is what was sent before the end could be known. */

@@ -71,6 +71,10 @@ bool sl_transport_count(struct sl_transport *transport, struct sl_peers *peers);
 /* Close will reset the connection instead of ending it properly: for a peer that does not read. */
 void sl_transport_reset_on_close(struct sl_transport *transport);
 
+/* A word of whoever accepted it for whoever serves it: it came where the operator's requests do. Not at first. */
+void sl_transport_set_admin(struct sl_transport *transport, bool is_admin);
+bool sl_transport_is_admin(const struct sl_transport *transport);
+
 socklen_t sl_transport_peer(struct sl_transport *transport, struct sockaddr *address_out);
 socklen_t sl_transport_local(struct sl_transport *transport, struct sockaddr *address_out);
 /* "192.0.2.1", "2001:db8::1", "unix", or "unknown" for one that was gone at once; lives as long as the transport. */

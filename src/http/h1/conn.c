@@ -212,6 +212,7 @@ static void parse_head(struct sl_h1 *conn)
     conn->has_served = true;
     conn->phase = SL_H1_BODY;
     conn->request.h2o.method = conn->request.h2o.input.method;
+    conn->request.is_admin = sl_transport_is_admin(conn->base.transport);
     sl_request_begin(&conn->request, conn->base.http, sl_transport_peer_text(conn->base.transport));
     h2o_process_request(&conn->request.h2o);
 }

@@ -194,6 +194,7 @@ static void begin_request(struct sl_h2_stream *stream, bool has_ended)
         return;
     }
     request->h2o.method = request->h2o.input.method;
+    request->is_admin = sl_transport_is_admin(stream->conn->base.transport);
     sl_request_begin(request, stream->conn->base.http, sl_transport_peer_text(stream->conn->base.transport));
     h2o_process_request(&request->h2o);
 }

@@ -75,8 +75,8 @@ static inline void config_case_show(const struct sl_config *config, const struct
     sl_text_init(&text, out, room);
     switch (option->kind) {
     case SL_KIND_LISTEN:
-        for (size_t i = 0; i < config->listeners.count; i++)
-            sl_text_printf(&text, "%s%s", i > 0 ? "," : "", config->listeners.at[i].text);
+        for (size_t i = 0; i < ((const struct sl_listeners *)member)->count; i++)
+            sl_text_printf(&text, "%s%s", i > 0 ? "," : "", ((const struct sl_listeners *)member)->at[i].text);
         break;
     case SL_KIND_FILES:
         for (size_t i = 0; i < ((const struct sl_files *)member)->count; i++)

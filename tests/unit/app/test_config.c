@@ -15,6 +15,7 @@ struct precedence_row {
 
 static const struct precedence_row precedence[] = {
     {"listen", {0, ":1", "[::1]:2", "unix:/s"}, {"127.0.0.1:8080", ":1", "[::1]:2", "unix:/s"}},
+    {"admin-listen", {0, ":1", "[::1]:2", "unix:/s"}, {"", ":1", "[::1]:2", "unix:/s"}},
     {"tls-cert", {0, "/f", "/e", "/o"}, {"/preset", "/f", "/e", "/o"}},
     {"tls-key", {0, "/f", "/e", "/o"}, {"/preset", "/f", "/e", "/o"}},
     {"root", {0, "/f", "/e", "/o"}, {"./data", "/f", "/e", "/o"}},
@@ -217,6 +218,7 @@ static const struct words_row command_lines[] = {
     {{"--tls-cert", "x"}, SL_CONFIG_BAD, {"tls-key: there are 0 beside 1", "give each its own"}},
     {{"--tls-cert=x", "--tls-key=y"}, SL_CONFIG_BAD, {"tls-cert: no address uses it", "8443 tls"}},
     {{"--listen=:1 tls"}, SL_CONFIG_BAD, {"listen: :1 tls needs a certificate", "tls-cert and tls-key"}},
+    {{"--admin-listen=:1 tls"}, SL_CONFIG_BAD, {":1 tls needs a certificate", "tls-cert and tls-key"}},
     {{"--listen=:1 tls", "--tls-cert=x", "--tls-key=y,z"}, SL_CONFIG_BAD, {"there are 2 beside 1"}},
     {{"--listen=:1 tls", "--tls-cert=x,~/y", "--tls-key=y,z"}, SL_CONFIG_BAD, {"~", "write the whole path"}},
     {{"--listen=:1 tls", "--tls-cert=", "--tls-key=y"}, SL_CONFIG_BAD, {"there are 1 beside 0"}},

@@ -62,6 +62,8 @@ static const struct good_row good_values[] = {
     {"--listen=[::]:65535", "[::]:65535"},
     {"--listen=unix:relative", "unix:relative"},
     {"--listen=unix:127.0.0.1:80", "unix:127.0.0.1:80"},
+    {"--admin-listen=", ""},
+    {"--admin-listen=:1,unix:/run/admin", ":1,unix:/run/admin"},
 };
 
 static const struct sl_option *option_of(const char *word)
@@ -277,6 +279,8 @@ static const struct bad_row bad_values[] = {
     {"--listen=http://127.0.0.1:80", LISTEN_CURE},
     {"--listen=unix:", LISTEN_CURE},
     {"--listen=:80,:80", "is there twice; remove one"},
+    {"--admin-listen=8080", LISTEN_CURE},
+    {"--admin-listen=:80,:80", "is there twice; remove one"},
     {"--listen=[::1]:80,[0:0::1]:80", "is there twice; remove one"},
     {"--listen=unix:a,unix:a", "is there twice; remove one"},
     {"--listen=:1,:2,:3,:4,:5,:6,:7,:8,:9,:10,:11,:12,:13,:14,:15,:16,:17", "write at most 16"},
