@@ -4,6 +4,9 @@ worst round; `median_bounds` on the median of the rounds, for what one busy neig
 request that fails is always a missed bound. `ratio_bounds` are the same for the ratios to the variant `ratio_to`:
 pairs of one round, the median of them. The relation is "<" or ">".
 
+Each sluice is asked how long the turns of its loops took (/metrics): `lag_p99_ms` and `lag_max_ms`, of its worst loop,
+meet LAG_BOUNDS in every scenario but those of smoke.
+
 Both `ratio_to` and `ratio_bounds` may stand in a variant, for it alone; `ratio_to` then may name several, whose sum is
 meant.
 
@@ -28,6 +31,7 @@ BUFFER_MIB = 128
 
 BASELINE = {"server": "baseline", "load": ["--size", "1Gi"], "stored": GIB}
 SHA256 = {"digest": "sha-256"}
+LAG_BOUNDS = [("lag_p99_ms", "<", 2.0), ("lag_max_ms", "<", 20.0)]  # of sluice, in all scenarios but smoke
 NOISE = 1.05  # what a median of paired rounds may differ by and mean nothing
 
 

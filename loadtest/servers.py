@@ -104,6 +104,10 @@ class Server:
     def peak_memory_kib(self):
         return self._status("VmHWM")
 
+    def lag(self):
+        """Of a sluice: how long turns of its loops took so far; the worst loop counts."""
+        return {}
+
     def stop(self):
         self.stopping.set()
         self.watcher.join()
@@ -117,6 +121,41 @@ class Server:
             raise Failed(f"server did not end within {STOP_LIMIT_S} s of SIGTERM")
         if died is not None:
             raise Failed(f"server died with {died}: " + self.log_path.read_text(errors="replace")[-2000:])
+
+
+class Sluice(Server):
+    """The address that the first URL tells is the one that uploads come to; what it counts is told at another, so that
+    nobody who is measured is asked."""
+
+    def lag(self):
+        said = re.search(r"admin\s+http://(127\.0\.0\.1:\d+)", self.log_path.read_text(errors="replace"))
+        connection = http.client.HTTPConnection(said[1], timeout=START_LIMIT_S)
+        try:
+            connection.request("GET", "/metrics")
+            return lag_of(connection.getresponse().read().decode())
+        finally:
+            connection.close()
+
+
+def lag_of(text):
+    """The 99th percentile, as histogram_quantile() of Prometheus has it, and the longest turn."""
+    buckets = {}
+    for loop, bound, count in re.findall(r'^sluice_loop_lag_seconds_bucket\{loop="(\d+)",le="([^"]+)"\} (\d+)$',
+                                         text, re.M):
+        buckets.setdefault(loop, []).append((float(bound), int(count)))
+    longest = dict(re.findall(r'^sluice_loop_lag_max_seconds\{loop="(\d+)"\} (\S+)$', text, re.M))
+    p99 = [min(quantile(0.99, counts), float(longest[loop])) for loop, counts in buckets.items()]
+    return {"lag_p99_ms": round(1000 * max(p99), 3), "lag_max_ms": round(1000 * max(map(float, longest.values())), 3)}
+
+
+def quantile(share, buckets):
+    """buckets: (upper bound, how many up to it), rising."""
+    rank, below, before = share * buckets[-1][1], 0, 0.0
+    for bound, count in buckets:
+        if count >= rank and count > 0:
+            return bound if bound == float("inf") else before + (bound - before) * (rank - below) / (count - below)
+        below, before = count, bound
+    return 0.0
 
 
 class Nginx(Server):
@@ -229,7 +268,8 @@ def start_server(options, variant, directory, root):
         raise Failed("no port stays free")
     if (HERE / f"peers/{variant['server']}.mjs").exists():
         return Node(options, variant, directory, root)
-    return Server(server_command(options, variant, root), directory)
+    kind = Sluice if variant["server"] == "sluice" else Server
+    return kind(server_command(options, variant, root), directory)
 
 
 def server_command(options, variant, root):
@@ -237,7 +277,7 @@ def server_command(options, variant, root):
         return [str(options.tools / "sl_baseline"), str(root)]
     is_tls = variant.get("tls", False)
     command = [str(options.sluice), "--listen", "127.0.0.1:0" + " tls" * is_tls, "--root", str(root),
-               "--log-format", "text"]
+               "--log-format", "text", "--admin-listen", "127.0.0.1:0"]
     if is_tls:
         command += ["--tls-cert", str(options.pair[0]), "--tls-key", str(options.pair[1])]
     for key, value in variant_config(options, variant).items():
