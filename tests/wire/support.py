@@ -62,15 +62,16 @@ def to_options(options, named):
 
 @functools.cache
 def sanitizer():
-    """"asan", "tsan", or None: what the program was built with."""
+    """"asan", "tsan", "gcov" (line counts, which are kept likewise), or None: what the program was built with."""
     program = pathlib.Path(BINARY).read_bytes()
-    return next((name for name in ("asan", "tsan") if f"__{name}_init".encode() in program), None)
+    return next((name for name in ("asan", "tsan", "gcov") if f"__{name}_init".encode() in program), None)
 
 
 def clean_environment(more=None):
     """Ours without SLUICE_*: the program reads those as its configuration and refuses what it does not know.
 
     A sanitizer build is told what libh2o itself is known for, and not confined: it reads /proc and runs a symbolizer.
+    One for coverage writes its counts beside its objects.
     """
     known = REPOSITORY / "tests/support"
     sanitizers = {"LSAN_OPTIONS": f"suppressions={known}/lsan.supp:print_suppressions=0",
