@@ -1,6 +1,7 @@
 """No space, no inodes, no right to write: the client sees 507 or 500 as an answer, not as a reset; what was taken is
 given back; and the next upload works once there is room."""
 
+import errno
 import itertools
 import os
 import pathlib
@@ -13,6 +14,19 @@ from support import curl, wait_until
 
 MIB = 1 << 20
 ROOM_MIB = 64
+
+
+def fill_to_the_brim(path, free_bytes):
+    with open(path, "wb", buffering=0) as file:
+        os.posix_fallocate(file.fileno(), 0, free_bytes - MIB)
+        file.seek(0, os.SEEK_END)
+        try:
+            while True:
+                file.write(bytes(1024))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+        os.fsync(file.fileno())
 
 
 class Cases:
@@ -101,6 +115,24 @@ class NoSpace(Cases):
             self.assert_problem(self.put("a"), 507, "no-space")
             os.unlink(other)
         self.assert_works_again()
+
+    def test_started_on_a_full_disk_it_knows_its_files_as_before(self):
+        """A probe that finds no room says nothing about what the file system can keep."""
+        url = "/files/typed"
+        stored = curl("-H", "Content-Type: text/x-mine", "-T", self.small, self.server.url + url)
+        self.assertEqual(stored.status, 201, stored)
+        self.server.stop()
+        fill = pathlib.Path(self.fs.path, "fill")
+        fill_to_the_brim(fill, self.fs.free_bytes())
+        self.server.start()
+        for is_full in True, False:
+            told = curl("-I", self.server.url + url)
+            self.assertEqual((told.headers["etag"], told.headers["content-type"]),
+                             (stored.headers["etag"], "text/x-mine"), f"full: {is_full}")
+            if is_full:
+                self.assert_problem(self.put("more"), 507, "no-space")
+                fill.unlink()
+        self.assert_put("more")
 
     def test_space_taken_by_a_broken_upload_can_be_had_at_once(self):
         """Free bytes are looked up once a second; who comes sooner must not suffer from what was true before."""

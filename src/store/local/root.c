@@ -111,10 +111,13 @@ bool sl_store_root_clean(struct sl_store_root *root)
     return root->is_alone;
 }
 
+/* A disk that is full, or fails, does not tell what it could keep: files that have attributes must stay known by
+ * them. */
 static bool keeps_attributes(int fd)
 {
     static const char value[PROBE_META_BYTES] = {0};
-    return fsetxattr(fd, SL_LOCAL_META, value, sizeof value, 0) == 0;
+    return fsetxattr(fd, SL_LOCAL_META, value, sizeof value, 0) == 0 || errno == ENOSPC || errno == EDQUOT ||
+           errno == EIO;
 }
 
 /* Not known is as good as coarse. */
