@@ -184,8 +184,9 @@ static void uring_run(struct sl_disk *disk)
     struct uring *uring = (struct uring *)disk;
     /* Reads the eventfd before anything is looked at, so what comes in later wakes us again. */
     uring->helpers->engine->run(uring->helpers);
-    if (uring->is_enabled && (uring->ring.flags & IORING_SETUP_DEFER_TASKRUN))
-        (void)io_uring_get_events(&uring->ring);
+    bool is_deferred = uring->is_enabled && (uring->ring.flags & IORING_SETUP_DEFER_TASKRUN);
+    if (is_deferred && io_uring_get_events(&uring->ring) < 0)
+        wake_next_turn(uring); /* what is to be had was told, and is not told again */
 
     struct sl_link done;
     sl_list_init(&done);
