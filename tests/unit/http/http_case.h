@@ -11,6 +11,8 @@
 
 #include <ctype.h>
 
+#define EXCHANGE_STEPS_MAX 1000
+
 struct http_case {
     struct upload_case u;
     struct sl_http *http;
@@ -49,6 +51,7 @@ static inline void http_case_open(struct http_case *h, enum test_engine engine)
 
 static inline void http_case_close(struct http_case *h)
 {
+    UPLOAD_UNTIL(&h->u, sl_disk_inflight(h->u.disk) == 0);
     upload_settle(&h->u);
     assert_int_equal(h->http->download_slabs, 0);
     assert_true(sl_list_is_empty(&h->http->download_line));
@@ -110,12 +113,32 @@ static inline void exchange_take(struct exchange *x)
     h2o_proceed_response(&x->request.h2o);
 }
 
+/* A client that takes what there is, at once. false: the answer is over. */
+static inline bool exchange_step(struct exchange *x, struct http_case *h)
+{
+    if (x->is_over)
+        return false;
+    if (x->is_sending)
+        exchange_take(x);
+    else
+        assert_true(upload_turn(&h->u, UPLOAD_PATIENCE_MS));
+    return true;
+}
+
+/* Takes all of the answer. */
+static inline void exchange_finish(struct exchange *x, struct http_case *h)
+{
+    for (unsigned steps = 0; exchange_step(x, h); steps++)
+        assert_true(steps < EXCHANGE_STEPS_MAX);
+}
+
 /* The request is over, whatever became of it. A zeroed one is fine. */
 static inline void exchange_end(struct exchange *x)
 {
     if (!x->is_there)
         return;
     x->is_there = false;
+    x->is_over = true; /* who answers it now is caught */
     sl_request_abort(&x->request, SL_CLIENT_GONE);
     h2o_dispose_request(&x->request.h2o);
     free(x->body);

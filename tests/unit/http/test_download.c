@@ -4,9 +4,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define PIECE     ((size_t)128 << 10)
-#define SIZE      (3 * PIECE + 4321)
-#define STEPS_MAX 1000
+#define PIECE ((size_t)128 << 10)
+#define SIZE  (3 * PIECE + 4321)
 
 static struct http_case h;
 static struct exchange x;
@@ -65,22 +64,14 @@ static void begin(const char *method, const char *name, const char *const *heade
     sl_handle_get(&x.request, &path);
 }
 
-/* A client that takes what there is, at once. false: the answer is over. */
 static bool step(void)
 {
-    if (x.is_over)
-        return false;
-    if (x.is_sending)
-        exchange_take(&x);
-    else
-        assert_true(upload_turn(&h.u, UPLOAD_PATIENCE_MS));
-    return true;
+    return exchange_step(&x, &h);
 }
 
 static void finish(void)
 {
-    for (unsigned steps = 0; step(); steps++)
-        assert_true(steps < STEPS_MAX);
+    exchange_finish(&x, &h);
 }
 
 static void get(const char *method, const char *name, const char *const *headers)
@@ -368,7 +359,7 @@ static void get_of_a_file_that_is_cut_short_meanwhile_is_cut(void **state)
 static void end_at_every_step(const char *name, const char *const *headers, bool is_hasty)
 {
     for (unsigned steps = 0, is_last = false; !is_last; steps++) {
-        assert_true(steps < STEPS_MAX);
+        assert_true(steps < EXCHANGE_STEPS_MAX);
         begin("GET", name, headers);
         for (unsigned i = 0; i < steps && !is_last; i++) {
             is_last = !step();
