@@ -74,6 +74,18 @@ static void checkpoint_of_an_announced_new_one_is_left(void **state)
     give_back(&x);
 }
 
+/* Sends bytes of the upload up to `end`; then its first checkpoint is under way, for as long as it is held. */
+static void reach_checkpoint(const char *id, uint64_t end)
+{
+    u.intake.checkpoint_bytes = 16384;
+    open_id(&x, id);
+    REACH(&x, OPEN);
+    begin_body(&x);
+    fake_disk_hold(u.disk, SL_DISK_SETXATTR);
+    assert_true(send_to(&x, end, SIZE_MAX));
+    UPLOAD_UNTIL(&u, fake_disk_held(u.disk) == 1);
+}
+
 /* Pieces before the mark that are still on their way to the disk hold the checkpoint up. */
 static void checkpoint_waits_for_the_bytes_before_it(void **state)
 {
@@ -103,15 +115,9 @@ static void checkpoint_under_way_at_the_end_is_waited_for(void **state)
     for (int is_closed = 0; is_closed < 2; is_closed++) {
         char path[40];
         snprintf(path, sizeof path, "f%d", is_closed);
-        u.intake.checkpoint_bytes = 16384;
         struct sl_upload_state whole = new_state(path, MIB);
         const char *id = create(&whole);
-        open_id(&x, id);
-        REACH(&x, OPEN);
-        begin_body(&x);
-        fake_disk_hold(u.disk, SL_DISK_SETXATTR);
-        assert_true(send_to(&x, MIB, SIZE_MAX));
-        UPLOAD_UNTIL(&u, fake_disk_held(u.disk) == 1);
+        reach_checkpoint(id, MIB);
         if (is_closed)
             sl_resumable_close(&x.resumable);
         else
@@ -153,6 +159,56 @@ static void checkpoint_that_fails_ends_the_body(void **state)
     append(&x, id, 2 * MIB, SIZE_MAX, false);
     expect_done(&x, "f", 2 * MIB);
     give_back(&x);
+}
+
+/* All bytes are there by then, but nothing of them is known to the disk. */
+static void checkpoint_that_fails_behind_the_end_fails_it_and_the_offset_stays(void **state)
+{
+    struct sl_upload_state whole = new_state("f", MIB);
+    const char *id = create(&whole);
+    assert_int_equal(append(&x, id, 5000, SIZE_MAX, false), SL_RESUMABLE_KEPT);
+    give_back(&x);
+    reach_checkpoint(id, MIB);
+    sl_resumable_end(&x.resumable, false);
+    UPLOAD_UNTIL(&u, x.resumable.session.state == SL_SESSION_STAGED);
+    fake_disk_fail(u.disk, SL_DISK_SETXATTR, 1, EIO);
+    fake_disk_release(u.disk);
+    REACH(&x, FAILED);
+    assert_int_equal(x.resumable.err, SL_IO);
+    give_back(&x);
+    assert_int_equal(offset_of(id), 5000);
+    append(&x, id, MIB, SIZE_MAX, false);
+    expect_done(&x, "f", MIB);
+    give_back(&x);
+}
+
+/* The client went while the checkpoint and bytes behind it are under way. */
+static void checkpoint_under_way_when_its_client_goes_ends_first(void **state)
+{
+    for (int fails = 0; fails < 2; fails++) {
+        char path[40];
+        snprintf(path, sizeof path, "f%d", fails);
+        struct sl_upload_state whole = new_state(path, MIB);
+        const char *id = create(&whole);
+        reach_checkpoint(id, 16384);
+        fake_disk_hold(u.disk, SL_DISK_WRITE);
+        assert_true(send_to(&x, 40000, SIZE_MAX));
+        sl_resumable_close(&x.resumable);
+        UPLOAD_UNTIL(&u, fake_disk_held(u.disk) > 1);
+        if (fails)
+            fake_disk_fail(u.disk, SL_DISK_SETXATTR, 1, EIO);
+        fake_disk_release_one(u.disk); /* the checkpoint */
+        upload_settle(&u);
+        assert_int_equal(x.resumable.phase, SL_RESUMABLE_CLOSING);
+        fake_disk_release(u.disk);
+        REACH(&x, CLOSED);
+        close_pipeline(&x);
+        assert_int_equal(u.intake.files, 0);
+        assert_int_equal(offset_of(id), fails ? 0 : 40000);
+        append(&x, id, MIB, SIZE_MAX, false);
+        expect_done(&x, path, MIB);
+        give_back(&x);
+    }
 }
 
 /* A process that is killed leaves space that it had taken ahead. */
@@ -367,13 +423,22 @@ static void state_that_tells_of_more_than_is_there_is_no_upload(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(checkpoints_are_what_a_crash_leaves),         CASE(checkpoint_of_an_announced_new_one_is_left),
-        CASE(checkpoint_waits_for_the_bytes_before_it),    CASE(checkpoint_under_way_at_the_end_is_waited_for),
-        CASE(checkpoint_that_fails_ends_the_body),         CASE(space_taken_ahead_is_given_back),
-        CASE(complete_without_a_name_gets_it_when_opened), CASE(complete_whose_name_is_taken_says_so_and_stays),
-        CASE(named_without_a_note_is_found_to_be_done),    CASE(renamed_is_told_by_its_new_name),
-        CASE(digest_that_is_lost_is_made_again),           CASE(digest_that_is_lost_of_a_complete_one_is_made_again),
-        CASE(close_while_a_digest_is_made_again),          CASE(state_that_tells_of_more_than_is_there_is_no_upload),
+        CASE(checkpoints_are_what_a_crash_leaves),
+        CASE(checkpoint_of_an_announced_new_one_is_left),
+        CASE(checkpoint_waits_for_the_bytes_before_it),
+        CASE(checkpoint_under_way_at_the_end_is_waited_for),
+        CASE(checkpoint_that_fails_ends_the_body),
+        CASE(checkpoint_that_fails_behind_the_end_fails_it_and_the_offset_stays),
+        CASE(checkpoint_under_way_when_its_client_goes_ends_first),
+        CASE(space_taken_ahead_is_given_back),
+        CASE(complete_without_a_name_gets_it_when_opened),
+        CASE(complete_whose_name_is_taken_says_so_and_stays),
+        CASE(named_without_a_note_is_found_to_be_done),
+        CASE(renamed_is_told_by_its_new_name),
+        CASE(digest_that_is_lost_is_made_again),
+        CASE(digest_that_is_lost_of_a_complete_one_is_made_again),
+        CASE(close_while_a_digest_is_made_again),
+        CASE(state_that_tells_of_more_than_is_there_is_no_upload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,6 +154,17 @@ static void final_of_what_is_no_part_fails_and_leaves_nothing(void **state)
     }
 }
 
+static void expect_refused(const struct sl_upload_state *final, sl_err err)
+{
+    unsigned before = kept(), unfinished_before = unfinished();
+    make_final(&x, final);
+    assert_int_equal(x.resumable.phase, SL_RESUMABLE_FAILED);
+    assert_int_equal(x.resumable.err, err);
+    give_back(&x);
+    assert_int_equal(kept(), before);
+    assert_int_equal(unfinished(), unfinished_before);
+}
+
 static void final_that_would_be_too_large_fails(void **state)
 {
     char ids[2][SL_UPLOAD_ID_BYTES];
@@ -161,11 +172,73 @@ static void final_that_would_be_too_large_fails(void **state)
     make_part(ids[1], 0, 5000, 5000);
     u.intake.size_max = 9999;
     struct sl_upload_state final = final_of("f", ids, 2);
+    expect_refused(&final, SL_TOO_LARGE);
+}
+
+/* Nobody needs to send a byte to say so. */
+static void final_of_more_bytes_than_a_file_can_have_fails(void **state)
+{
+    char ids[2][SL_UPLOAD_ID_BYTES];
+    sl_uploads_destroy(u.intake.uploads);
+    open_uploads(100, UINT64_MAX);
+    for (int i = 0; i < 2; i++) {
+        struct sl_upload_state part = new_state("", i == 0 ? INT64_MAX : 1);
+        part.kind = SL_UPLOAD_PARTIAL;
+        memcpy(ids[i], create(&part), sizeof ids[i]);
+    }
+    struct sl_upload_state final = final_of("f", ids, 2);
+    expect_refused(&final, SL_TOO_LARGE);
+}
+
+static void final_without_a_descriptor_for_its_parts_fails(void **state)
+{
+    char ids[2][SL_UPLOAD_ID_BYTES];
+    make_part(ids[0], 0, 5000, 5000);
+    make_part(ids[1], 5000, 9000, 9000);
+    u.intake.files_max = 1;
+    struct sl_upload_state final = final_of("f", ids, 2);
+    expect_refused(&final, SL_TOO_MANY_FILES);
+    u.intake.files_max = 2;
     make_final(&x, &final);
-    assert_int_equal(x.resumable.phase, SL_RESUMABLE_FAILED);
-    assert_int_equal(x.resumable.err, SL_TOO_LARGE);
+    expect_done(&x, "f", 9000);
     give_back(&x);
-    assert_int_equal(kept(), 2);
+}
+
+static void make_unfinished(struct sl_upload_state *state)
+{
+    state->is_done = false;
+    state->offset--;
+}
+
+static void make_longer(struct sl_upload_state *state)
+{
+    state->offset = state->length = state->length + 1;
+}
+
+/* By hand, or by a file system that lost something: what was counted is not what is there. */
+static void part_that_is_another_when_it_is_copied_is_not_there(void **state)
+{
+    void (*const changes[])(struct sl_upload_state *) = {make_unfinished, make_longer};
+    for (size_t i = 0; i < 2; i++) {
+        char ids[2][SL_UPLOAD_ID_BYTES], name[64];
+        make_part(ids[0], 0, 50000, 50000);
+        make_part(ids[1], 50000, 90000, 90000);
+        struct sl_upload_state final = final_of("f", ids, 2);
+        assert_int_equal(make(&x, (struct sl_resumable_plan){.state = &final, .is_bodyless = true}), SL_OK);
+        REACH(&x, KEPT);
+        fake_disk_hold(u.disk, SL_DISK_COPY);
+        sl_resumable_join(&x.resumable);
+        UPLOAD_UNTIL(&u, fake_disk_held(u.disk) == 1); /* of the first */
+        restate(ids[1], changes[i]);
+        snprintf(name, sizeof name, "uploads/%s", ids[1]);
+        assert_int_equal(truncate(scratch_path(&u.scratch, name), 40001), 0);
+        fake_disk_release(u.disk);
+        UPLOAD_UNTIL(&u, is_at_end(&x));
+        assert_int_equal(x.resumable.phase, SL_RESUMABLE_FAILED);
+        assert_int_equal(x.resumable.err, SL_NOT_FOUND);
+        give_back(&x);
+        assert_false(scratch_has(&u.scratch, "files/f"));
+    }
 }
 
 static void final_whose_name_is_taken_is_told_so(void **state)
@@ -430,6 +503,9 @@ int main(void)
         CASE(join_does_not_take_a_part_over),
         CASE(final_of_what_is_no_part_fails_and_leaves_nothing),
         CASE(final_that_would_be_too_large_fails),
+        CASE(final_of_more_bytes_than_a_file_can_have_fails),
+        CASE(final_without_a_descriptor_for_its_parts_fails),
+        CASE(part_that_is_another_when_it_is_copied_is_not_there),
         CASE(final_whose_name_is_taken_is_told_so),
         CASE(final_refused_after_its_parts_were_copied_leaves_nothing),
         CASE(final_that_was_told_stays_when_it_is_refused),
