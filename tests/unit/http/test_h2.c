@@ -447,6 +447,31 @@ static void answer_that_is_not_taken_is_given_up(void **state)
     assert_int_equal(taker.stops, 1);
 }
 
+/* Who gets a part must not take it for the whole; the other streams of the connection have nothing to do with it. */
+static void answer_that_fails_on_the_way_is_a_reset(void **state)
+{
+    for (unsigned with_bytes = 0; with_bytes < 2; with_bytes++) {
+        h2o_iovec_t rest = {(char *)"rest", 4};
+        taker.way = HELD_ANSWER;
+        taker.requests = 0;
+        stream = (struct h2_stream){0};
+        put(0, false);
+        H2_UNTIL(&client, stream.body_len == 1000);
+        h2o_send(&taker.request->h2o, &rest, with_bytes, H2O_SEND_STATE_ERROR);
+        H2_UNTIL(&client, stream.is_closed);
+        assert_true(stream.is_reset && !stream.is_ended);
+        assert_int_equal(stream.code, NGHTTP2_INTERNAL_ERROR);
+        assert_int_equal(stream.body_len, 1000 + (with_bytes ? 4 : 0));
+    }
+    taker.way = EARLY;
+    taker.requests = 0;
+    stream = (struct h2_stream){0};
+    put(0, false);
+    H2_UNTIL(&client, stream.is_closed);
+    assert_int_equal(stream.status, 200);
+    assert_false(stream.is_reset || client.is_going);
+}
+
 static void idle_connection_is_told_to_go(void **state)
 {
     h2_client_settle(&client);
@@ -619,6 +644,7 @@ int main(void)
         CASE(body_that_stalls_and_is_kept_is_cut),
         CASE(body_that_the_sink_does_not_take_is_not_the_clients_stall),
         CASE(answer_that_is_not_taken_is_given_up),
+        CASE(answer_that_fails_on_the_way_is_a_reset),
         CASE(idle_connection_is_told_to_go),
         CASE(end_before_the_body_starts),
         CASE(end_while_the_body_flows),
