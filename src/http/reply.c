@@ -199,16 +199,26 @@ void sl_reply_problem(struct sl_request *request, sl_err err, const char *detail
 
 /* ---- what is wanted ---- */
 
-/* ";q=0", ";q=0.000": named in order not to be sent (RFC 9110 section 12.4.2). */
+static bool is_zero(const char *weight, size_t len)
+{
+    while (len > 0 && (weight[len - 1] == '0' || weight[len - 1] == '.'))
+        len--;
+    return len == 0;
+}
+
+/* ";q=0", "; Q=0.000": named in order not to be sent (RFC 9110 section 12.4.2). */
 static bool is_refused(struct sl_bytes parameters)
 {
-    const char *q = parameters.len == 0 ? NULL : memmem(parameters.base, parameters.len, "q=", 2);
-    if (q == NULL)
-        return false;
-    for (const char *at = q + 2; at < parameters.base + parameters.len; at++)
-        if (*at != '0' && *at != '.')
-            return *at == ' ' || *at == '\t' || *at == ';';
-    return true;
+    while (parameters.len > 0) {
+        const char *end = memchr(parameters.base + 1, ';', parameters.len - 1);
+        size_t used = end == NULL ? parameters.len : (size_t)(end - parameters.base);
+        struct sl_bytes one = sl_bytes_trim((struct sl_bytes){parameters.base + 1, used - 1});
+        if (one.len > 2 && (one.base[0] == 'q' || one.base[0] == 'Q') && one.base[1] == '=')
+            return is_zero(one.base + 2, one.len - 2);
+        parameters.base += used;
+        parameters.len -= used;
+    }
+    return false;
 }
 
 bool sl_request_accepts(struct sl_request *request, const char *type)

@@ -214,6 +214,44 @@ static void last_modified_of_a_file_from_the_future_is_now(void **state)
     exchange_end(&x);
 }
 
+/* Only what is named counts: a form that takes anything is answered as before. */
+static void accepts_what_is_named_and_not_refused(void **state)
+{
+    static const struct {
+        const char *accept;
+        bool is_accepted;
+    } rows[] = {
+        {NULL, false},
+        {"", false},
+        {"*/*", false},
+        {"text/*", false},
+        {"text/html", true},
+        {"Text/HTML", true},
+        {"text/htmlx", false},
+        {"xtext/html", false},
+        {"application/json, text/html", true},
+        {"application/json,\ttext/html ,*/*;q=0.8", true},
+        {"text/html;level=1", true},
+        {"text/html;q=1", true},
+        {"text/html;q=0.001", true},
+        {"text/html;q=0.100;level=1", true},
+        {"text/html;q=0", false},
+        {"text/html; q=0.000", false},
+        {"text/html; Q=0", false},
+        {"text/html;q=0;level=1", false},
+        {"text/html;q=0, */*", false},
+        {"application/json;q=0, text/html", true},
+        {"text/html;eq=0", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *const headers[] = {"accept", rows[i].accept, NULL};
+        begin(rows[i].accept == NULL ? NULL : headers);
+        if (sl_request_accepts(&x.request, "text/html") != rows[i].is_accepted)
+            fail_msg("Accept: %s", rows[i].accept);
+        exchange_end(&x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +266,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(headers_of_304_are_those_it_may_carry, setup, teardown),
         cmocka_unit_test_setup_teardown(last_modified_of_a_file_from_the_future_is_now, setup, teardown),
+        cmocka_unit_test_setup_teardown(accepts_what_is_named_and_not_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
