@@ -195,6 +195,23 @@ class ChecksumTrailer(Case):
             self.assert_at(target, 0)
         self.finish(target, HELLO)
 
+    def test_two_of_them_are_400(self):
+        target = self.tus.made(len(HELLO))
+        right = f"Upload-Checksum: {tus.checksum('sha1', HELLO)}"
+        answer = self.tus.patch_chunked(target, 0, [HELLO], self.TRAILER, trailers=[right, right])
+        self.assertEqual(answer.status, 400, answer)
+        self.assert_at(target, 0)
+        self.finish(target, HELLO)
+
+    def test_more_than_2_kib_are_431(self):
+        target = self.tus.made(len(HELLO))
+        right = f"Upload-Checksum: {tus.checksum('sha1', HELLO)}"
+        for trailers in [right, "X-Any: " + "x" * 2048], ["X-Any: " + "x" * 2040, right]:
+            answer = self.tus.patch_chunked(target, 0, [HELLO], self.TRAILER, trailers=trailers)
+            self.assert_code(answer, 431, "head-too-large")
+            self.assert_at(target, 0)
+        self.finish(target, HELLO)
+
     def test_other_trailers_do_no_harm(self):
         target = self.tus.made(len(HELLO))
         answer = self.tus.patch_chunked(target, 0, [HELLO], "Trailer: X-Any",

@@ -421,6 +421,17 @@ class HandshakeTimeout(unittest.TestCase):
                 client.close()
             wait_until(lambda: fds(server.pid) <= opened, "the descriptors to come back")
 
+    def test_a_stop_does_not_wait_for_them(self):
+        with Sluice(listen=PLAIN_AND_TLS, head_timeout=3600, shutdown_timeout=3600, **tls_options()) as server:
+            port = port_of(urls_of(server)[1])
+            opened = fds(server.pid)
+            silent, half = (Secure(port, authority, hello=False) for _ in range(2))
+            half.send_plain(half.hello()[:100])
+            wait_until(lambda: fds(server.pid) == opened + 2, "both to be let in")
+            server.stop()
+            for client in (silent, half):
+                client.close()
+
     def test_a_request_may_come_late_behind_a_handshake(self):
         with Sluice(listen=PLAIN_AND_TLS, **tls_options()) as server:
             with Secure(port_of(urls_of(server)[1]), authority) as client:
