@@ -13,11 +13,11 @@ import time
 import unittest
 
 from faults import is_sanitized, on_each_engine
-from support import Sluice, content, fds, raw, rss_mib, sha256, sha256_of, wait_until
+from support import Sluice, content, fds, raw, rss_mib, sanitizer, sha256, sha256_of, wait_until
 from tlspeer import (ALERT, CHANGE_CIPHER, DATA, HANDSHAKE, KEY_UPDATE_ASKING, RECORD_MAX, Authority, Secure,
                      curl_tls, port_of, urls_of)
 
-SLOWER = 5 if is_sanitized() else 1
+SLOWER = 5 if sanitizer() else 1
 PROBE_SECONDS = 0.8 * SLOWER  # a loop that is held up by one client holds it for longer
 FLOOD = 40_000 // SLOWER  # forged records of one connection: 1 MB of the shortest
 MIB = 1 << 20
