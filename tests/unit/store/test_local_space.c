@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -206,6 +207,21 @@ static void commit_and_abort_wait_for_the_growth(void **state)
     assert_false(scratch_has(&c.scratch, "files/aborted"));
 }
 
+/* NFS before 4.2, some FUSE: no fallocate(2). Then the writes tell whether there is room. */
+static void file_system_that_takes_no_space_ahead_is_no_hindrance(void **state)
+{
+    if (engine != TEST_FAKE)
+        return;
+    fake_disk_fail(c.disk, SL_DISK_ALLOCATE, 1, EOPNOTSUPP);
+    assert_int_equal(store_put(&c, "f", 1 << 20, SL_CONFLICT_ERROR), SL_OK);
+    store_expect(&c, "f", 1 << 20);
+    assert_int_equal(fake_disk_started(c.disk, SL_DISK_ALLOCATE), 1);
+    fake_disk_fail(c.disk, SL_DISK_ALLOCATE, 1, EOPNOTSUPP);
+    fake_disk_fail(c.disk, SL_DISK_WRITE, 1, ENOSPC);
+    assert_int_equal(store_put(&c, "g", 1 << 20, SL_CONFLICT_ERROR), SL_NO_SPACE);
+    assert_false(scratch_has(&c.scratch, "files/g"));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -217,6 +233,7 @@ int main(void)
         CASE(min_free_counts_what_others_were_promised),
         CASE(growth_runs_ahead_and_is_cut_at_commit),
         CASE(commit_and_abort_wait_for_the_growth),
+        CASE(file_system_that_takes_no_space_ahead_is_no_hindrance),
     };
     int failed = 0;
     for (engine = 0; engine < TEST_ENGINES; engine++)
