@@ -94,6 +94,21 @@ static void refuse_method(struct sl_request *request, const char *allowed)
     sl_reply_problem(request, SL_METHOD, NULL);
 }
 
+/* Files are stored as they come, and what lies on the disk is what its name says, to whoever reads it there. A coding
+ * would be known to an attribute alone, which not every file system keeps and no copy takes along: told without it the
+ * bytes are something else. So they are refused (RFC 9110 section 15.5.16), and the answer tells what is taken. */
+static bool is_coded(struct sl_request *request)
+{
+    struct sl_bytes coding = sl_bytes_trim(sl_request_header_list(request, "content-encoding"));
+    return coding.len > 0 && !sl_bytes_equal_nocase(coding, SL_BYTES("identity"));
+}
+
+static void refuse_coding(struct sl_request *request)
+{
+    sl_reply_header(request, "accept-encoding", SL_BYTES("identity"));
+    sl_reply_problem(request, SL_CONTENT_CODING, NULL);
+}
+
 static bool takes_uploads(enum sl_route place)
 {
     return place == SL_ROUTE_HOME || place == SL_ROUTE_BASE || place == SL_ROUTE_FILE || place == SL_ROUTE_UPLOAD ||
@@ -130,6 +145,8 @@ static void put_file(struct sl_request *request, enum sl_route place, struct sl_
         sl_reply_problem(request, err, NULL);
     else if (place == SL_ROUTE_OTHER && is_reserved(&path))
         refuse_method(request, "OPTIONS");
+    else if (is_coded(request))
+        refuse_coding(request);
     else if (sl_draft_is_creation(request))
         sl_handle_draft_put(request, &path);
     else
@@ -138,7 +155,9 @@ static void put_file(struct sl_request *request, enum sl_route place, struct sl_
 
 static void post(struct sl_request *request)
 {
-    if (request->is_tus)
+    if (is_coded(request))
+        refuse_coding(request);
+    else if (request->is_tus)
         sl_handle_tus_create(request);
     else if (sl_draft_is_creation(request))
         sl_handle_draft_post(request);
@@ -171,6 +190,8 @@ static void route_upload(struct sl_request *request, struct sl_bytes id)
 {
     if (sl_request_is_method(request, "HEAD"))
         handle_upload(request, id, SL_RESUMPTION_LOOK);
+    else if (sl_request_is_method(request, "PATCH") && is_coded(request))
+        refuse_coding(request);
     else if (sl_request_is_method(request, "PATCH"))
         handle_upload(request, id, SL_RESUMPTION_APPEND);
     else if (sl_request_is_method(request, "DELETE"))
