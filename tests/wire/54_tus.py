@@ -444,11 +444,12 @@ class Metadata(Case):
 
     def test_a_mebibyte_is_refused_and_no_harm_done(self):
         line = "Upload-Metadata: a " + base64_of(bytes(MIB))
-        try:  # refused before tus is heard of, or while it is still being sent
+        if dialects.IS_H2:  # so many frames for one head end the connection: 63_h2_abuse.py
+            with self.assertRaises(tus.BROKEN):
+                self.tus.ask("POST", "/files/", "Upload-Length: 5", line, body=b"", is_ours=False)
+        else:  # before tus is heard of
             answer = self.tus.ask("POST", "/files/", "Upload-Length: 5", line, body=b"", is_ours=False)
             self.assert_code(answer, 431, "head-too-large")
-        except tus.BROKEN:
-            pass
         self.tus.close()
         self.assertEqual(self.tus.create(5).status, 201)
 
