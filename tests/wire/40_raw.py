@@ -106,6 +106,34 @@ class Large(unittest.TestCase):
         self.assertEqual(len(crcs), 1)
 
 
+class PageCache(unittest.TestCase):
+    """Large uploads where O_DIRECT is not wanted, or not to be had."""
+
+    REFUSED = [str(pathlib.Path(__file__).with_name("no_direct.py"))]
+    SIZES = (4 * MIB + 1,)
+
+    def test_not_wanted(self):
+        self.check("page cache", direct="off")
+
+    def test_refused_by_the_file_system(self):
+        self.check("no O_DIRECT here", wrapper=self.REFUSED)
+
+    def check(self, words, **options):
+        samples = {size: content(size, seed=size) for size in self.SIZES}
+        for engine in ENGINES:
+            with Sluice(engine=engine, durability="none", name="{filename}", **options) as server:
+                self.assertIn(words, server.said("root"))
+                for way, (size, data) in itertools.product(WAYS, samples.items()):
+                    name = f"{way.__name__}-{size}"
+                    with self.subTest(engine=engine, name=name), raw(server) as client:
+                        answer = client.send(way(name, data)).answer()
+                        self.assertEqual(answer.status, 201, answer)
+                        self.assertEqual(sha256(server.path(name)), sha256_of(data))
+                        self.assertEqual(answer.json()["sha256"], sha256_of(data))
+                        self.assertEqual(sha256_of(client.request("GET", f"/files/{name}").body), sha256_of(data))
+                self.assertEqual(len(server.stored()), len(WAYS) * len(samples))
+
+
 def is_zero_but(file, size, marks):
     """Holds it zeros everywhere but for the marks? Compared piece by piece: a digest of 5 GiB costs 20 s."""
     piece_bytes = 8 * MIB

@@ -6,7 +6,7 @@ import struct
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 LOAD, JUMP_EQUAL, JUMP_SET, RETURN = 0x20, 0x15, 0x45, 0x06
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000
-NUMBER, THIRD_ARGUMENT = 0, 32  # offsets in struct seccomp_data
+NUMBER, SECOND_ARGUMENT, THIRD_ARGUMENT = 0, 24, 32  # offsets in struct seccomp_data
 
 
 class Filter(ctypes.Structure):
