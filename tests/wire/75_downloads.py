@@ -4,6 +4,7 @@ leaves."""
 
 import concurrent.futures
 import itertools
+import os
 import random
 import socket
 import threading
@@ -23,6 +24,7 @@ SIZE = 24 * MIB
 DATA = content(SIZE)
 SIZES = (0, 1, 4096, 300_000, 3 * MIB)
 QUICK_SECONDS = 5  # for what takes a fraction of a second on an idle machine
+REPLACED = 200
 
 
 class Downloads:
@@ -140,6 +142,38 @@ class Downloads:
                 reader.result()
         faults.note(str(seen))
         self.assertTrue(seen["whole"] and seen["part"] and seen["gone"], seen)
+
+    def test_a_name_that_is_replaced_is_never_gone(self):
+        """Whoever looks for it in between, over HTTP or in the folder, finds the old one or the new one."""
+        over, statuses, missed, looks = threading.Event(), [], 0, 0
+        body = content(1000)
+
+        def replace():
+            try:
+                with raw(self.server, seconds=60) as client:
+                    for _ in range(REPLACED):
+                        statuses.append(client.request("PUT", "/held", body).status)
+            finally:
+                over.set()
+
+        def read():
+            with raw(self.server, seconds=60) as client:
+                while not over.is_set():
+                    answer = client.request("GET", "/files/held")
+                    assert (answer.status, answer.body) == (200, body), answer
+
+        with raw(self.server) as client:
+            self.assertEqual(client.request("PUT", "/held", body).status, 201)
+        path = self.server.path("held")
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            others = [pool.submit(replace), pool.submit(read)]
+            while not over.is_set():
+                looks += 1
+                missed += not os.path.exists(path)
+            for other in others:
+                other.result()
+        self.assertEqual(missed, 0, f"of {looks} looks")
+        self.assertEqual(statuses, [200] * REPLACED)
         self.assert_nothing_is_held()
 
     def test_a_file_that_goes_in_the_middle_is_read_to_its_end(self):
