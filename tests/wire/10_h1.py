@@ -338,6 +338,16 @@ class KeepAlive(unittest.TestCase):
             self.assertEqual([client.answer().status, client.answer().status], [200, 200])
         self.assertNotIn("smuggled", self.server.stored())
 
+    def test_what_follows_the_last_chunk_is_the_next_request(self):
+        """An extra byte is not thrown away with the body: it belongs to a method that there is not."""
+        for extra, second in ((b"X", 405), (b"\0", 400), (b"0\r\n\r\n", 400)):
+            with self.subTest(extra), raw(self.server) as client:
+                name = b"extra-%d" % extra[0]
+                client.send(put(name, CHUNKED, chunks(b"hello")) + extra + SMUGGLED)
+                self.assertEqual([client.answer().status, client.answer().status], [201, second])
+                self.assertEqual(self.server.path(name.decode()).read_bytes(), b"hello")
+        self.assertNotIn("smuggled", self.server.stored())
+
     def test_connection_close_is_obeyed(self):
         with raw(self.server) as client:
             answer = client.send(GET + b"Connection: close\r\n\r\n" + SMUGGLED).answer()
