@@ -86,12 +86,14 @@ def reset_before_the_answer(client, start, body):
     client.send(start + body).reset()
 
 
-class Aborts:
+class Case:
     engine = None
+    wrapper = ()
 
     def setUp(self):
-        self.server = self.enterContext(
-            support.Sluice(engine=self.engine, body_timeout=BODY_SECONDS, conflict="overwrite", durability="none"))
+        self.server = self.enterContext(support.Sluice(
+            wrapper=self.wrapper, engine=self.engine, body_timeout=BODY_SECONDS, conflict="overwrite",
+            durability="none"))
         self.idle_fds = support.fds(self.server.pid)
         self.data = support.content(SIZE)
 
@@ -137,6 +139,8 @@ class Aborts:
         self.assertIn(answer.status, (200, 201), answer)
         self.assertEqual(support.sha256(self.server.path("works")), support.sha256_of(self.data))
 
+
+class Aborts(Case):
     def test_reset(self):
         self.assert_returns(reset, ABORTS)
 
@@ -160,7 +164,20 @@ class Aborts:
         self.assert_returns(reset_before_the_answer, ABORTS // 5)
 
 
-faults.on_each_engine(globals(), Aborts)
+class NamedAborts(Case):
+    """Where a temporary file has a name, it is for us to remove it."""
+
+    wrapper = faults.NO_TMPFILE
+
+    def test_reset(self):
+        self.assertIn("named temporary files", self.server.said("root"))
+        self.assert_returns(reset, ABORTS // 5)
+
+    def test_close(self):
+        self.assert_returns(close, ABORTS // 5)
+
+
+faults.on_each_engine(globals(), Aborts, NamedAborts)
 
 if __name__ == "__main__":
     unittest.main()
