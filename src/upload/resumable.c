@@ -138,16 +138,22 @@ static void on_named(struct sl_resumable *resumable)
         reach_done(resumable, SL_OK);
 }
 
+/* Not to be found by anybody, be it durable or not. */
+static bool is_away(const struct sl_store_object *object)
+{
+    return object->kept == NULL || object->is_id_away;
+}
+
 /* What could not be dropped is still there, and counts. */
 static void on_gone(struct sl_resumable *resumable)
 {
     const struct sl_store_object *object = &resumable->session.object;
+    if (!resumable->work->part.stays && is_away(object))
+        sl_resumable_dismiss(resumable);
     if (!resumable->work->part.stays && object->kept != NULL) {
         sl_resumable_fail(resumable, object->sys_errno != 0 ? sl_err_of_errno(object->sys_errno) : SL_IO);
         return;
     }
-    if (!resumable->work->part.stays)
-        sl_resumable_dismiss(resumable);
     sl_resumable_reach(resumable, SL_RESUMABLE_GONE);
 }
 
@@ -533,7 +539,7 @@ static void finish_closing(struct sl_resumable *resumable)
     struct sl_resumable_work *work = resumable->work;
     sl_resumable_cb on_change = work->on_change;
     void *ctx = work->ctx;
-    if (!work->is_kept && resumable->session.object.kept == NULL)
+    if (!work->is_kept && is_away(&resumable->session.object))
         sl_resumable_dismiss(resumable);
     end(resumable);
     sl_resumable_enter(resumable, SL_RESUMABLE_CLOSED);

@@ -66,7 +66,8 @@ void sl_store_release(struct sl_store_object *object, sl_store_cb on_done, void 
 
 /* sl_store_abort of a kept object drops it, as durably as the store was opened for, and its id is free: a finished one
  * keeps its name and its bytes. Where that fails (a disk that fails, or became read-only) object->kept is not NULL, and
- * object->sys_errno tells why. Here the same, not waiting for disks: after a crash it may be back, to expire again. */
+ * object->sys_errno tells why; with object->is_id_away nobody finds it any more, unless a crash brings it back. Here
+ * the same, not waiting for disks: after a crash it may be back, to expire again. */
 void sl_store_expire(struct sl_store_object *object, sl_store_cb on_done, void *ctx);
 
 /* ---- all of them ---- */

@@ -161,6 +161,7 @@ struct sl_store_object {
     bool is_resumed;  /* the file's times are older than this object */
     bool is_only_read, is_locked, is_expired;
     bool is_id_sure;          /* the id is as durable as the store was opened for */
+    bool is_id_away;          /* nothing is under it any more; after a crash, if `kept` is not NULL, it may be back */
     const char *keep_id;      /* lent while it is being kept, */
     struct sl_bytes state;    /* likewise */
     char *state_out, *room;   /* lent; ours, for a value of the attribute */

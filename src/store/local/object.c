@@ -394,7 +394,10 @@ static void on_abort_id_dropped(struct sl_store_object *object, const struct sl_
     if (op->err != SL_OK && op->err != SL_NOT_FOUND) {
         object->sys_errno = op->sys_errno;
         abort_close(object);
-    } else if (needs_sync) {
+        return;
+    }
+    object->is_id_away = true;
+    if (needs_sync) {
         sl_kept_sync_uploads(object, on_abort_synced);
     } else {
         object->kept = NULL;

@@ -1,6 +1,7 @@
 /* What counts among the unfinished ones, and for how many bytes, is what another start would find on disk. Each case
  * has a second upload, lest what is taken away twice be hidden by the floor of the count. */
 #include "resumable_case.h"
+#include "store/local/local.h"
 
 #define OTHER_BYTES 1000
 
@@ -84,6 +85,38 @@ static void closing_that_cannot_drop_leaves_what_counts(void **state)
     give_back(&x);
     expect_unfinished(1, 5000);
     drop(id);
+    expect_unfinished(0, 0);
+}
+
+/* It may be back after a crash, and then another start counts it; now there is nothing that anybody could drop. */
+static void drop_that_is_not_durable_is_told_and_counts_no_longer(void **state)
+{
+    struct sl_upload_state whole = new_state("f", 5000);
+    u.root->options.durability = SL_DURABILITY_FULL;
+    const char *id = create(&whole);
+    open_id_to(&x, id, SL_RESUMABLE_TO_DROP);
+    REACH(&x, OPEN);
+    fake_disk_fail(u.disk, SL_DISK_SYNC, 1, EIO);
+    sl_resumable_drop(&x.resumable);
+    UPLOAD_UNTIL(&u, is_at_end(&x));
+    assert_int_equal(x.resumable.phase, SL_RESUMABLE_FAILED);
+    assert_int_equal(x.resumable.err, SL_IO);
+    give_back(&x);
+    expect_unfinished(0, 0);
+    expect_absent(id);
+}
+
+/* Of a new one that could not be kept, the third sync is of the folder without it. */
+static void closing_that_is_not_durable_counts_no_longer(void **state)
+{
+    struct sl_upload_state whole = new_state("f", 5000);
+    u.root->options.durability = SL_DURABILITY_FULL;
+    fake_disk_fail(u.disk, SL_DISK_SYNC, 2, EIO);
+    fake_disk_fail(u.disk, SL_DISK_SYNC, 3, EIO);
+    assert_int_equal(make(&x, (struct sl_resumable_plan){.state = &whole, .is_bodyless = true}), SL_OK);
+    UPLOAD_UNTIL(&u, is_at_end(&x));
+    assert_int_equal(x.resumable.phase, SL_RESUMABLE_FAILED);
+    give_back(&x);
     expect_unfinished(0, 0);
 }
 
@@ -249,6 +282,8 @@ int main(void)
         CASE(length_counts_once_it_is_kept),
         CASE(drop_that_fails_is_told_and_goes_on_counting),
         CASE(closing_that_cannot_drop_leaves_what_counts),
+        CASE(drop_that_is_not_durable_is_told_and_counts_no_longer),
+        CASE(closing_that_is_not_durable_counts_no_longer),
         CASE(named_without_a_note_counts_until_it_is_noted),
         CASE(complete_that_gets_no_name_can_be_dropped),
         CASE(one_whose_name_was_moved_can_be_dropped),
