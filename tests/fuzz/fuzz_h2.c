@@ -3,98 +3,23 @@
  * uploads, a disk. Timers are over when the input says so, never by the clock.
  *
  * The input: what is special (flags), eight lengths to cut at, eight things to do behind each; then what is sent. */
-#include <fcntl.h>
-#include <ftw.h>
-#include <signal.h>
-#include <sys/stat.h>
-
-#include "../unit/http/h2_case.h"
-#include "sluice/base/log.h"
+#include "fake_disk.h"
+#include "server.h"
+#include "sluice/base/clock.h"
 
 #define PIECES     8
 #define HEAD_BYTES (1 + 2 * PIECES)
-#define CALM_TURNS 3
 #define PREFACE    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define FRAME_HEAD ((size_t)9)
 
 enum { SAYS_PREFACE = 1, READS_NOTHING = 2, HALF_CLOSES = 4, DRAINS = 8, CLOSES_ALL = 16 };
 
+/* Behind the timers' numbers. */
+enum { HOLDS = 6, RELEASES, SOON, MUCH_LATER, FAULTS = 16 };
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
-
-static struct h2_case c;
-
-static void must(bool holds)
-{
-    if (!holds)
-        abort();
-}
-
-/* ---- the server, one for all inputs; each finds the same files ---- */
-
-static int remove_below(const char *path, const struct stat *st, int type, struct FTW *where)
-{
-    return where->level == 0 ? 0 : remove(path);
-}
-
-static void lay_files(void)
-{
-    char text[600];
-    memset(text, 'x', sizeof text);
-    must(nftw(scratch_path(&c.h.u.scratch, "files"), remove_below, 8, FTW_DEPTH | FTW_PHYS) == 0);
-    int fd = open(scratch_path(&c.h.u.scratch, "files/f"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    must(fd >= 0 && write(fd, text, sizeof text) == sizeof text);
-    close(fd);
-}
-
-static int remove_all(const char *path, const struct stat *st, int type, struct FTW *where)
-{
-    return remove(path);
-}
-
-static void on_exit_of_fuzzer(void)
-{
-    (void)nftw(c.h.u.scratch.path, remove_all, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static void open_once(void)
-{
-    if (c.h.http != NULL)
-        return;
-    must(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
-    sl_log_start(SL_LOG_JSON, open("/dev/null", O_WRONLY | O_CLOEXEC));
-    h2_case_open(&c, TEST_FAKE);
-    c.h.u.intake.digests = 0; /* whose threads would make each run another */
-    must(atexit(on_exit_of_fuzzer) == 0);
-}
-
-/* ---- the client ---- */
-
-static bool read_answers(int fd)
-{
-    static char waste[1 << 16];
-    ssize_t n = recv(fd, waste, sizeof waste, 0);
-    return n > 0;
-}
-
-static void turn_until_quiet(int fd, bool reads)
-{
-    for (int calm = 0; calm < CALM_TURNS; calm++) {
-        unsigned started = fake_disk_started(c.h.u.disk, FAKE_DISK_ANY);
-        h2_case_turn(&c, sl_disk_inflight(c.h.u.disk) > 0 ? 10 : 0);
-        bool has_moved = sl_disk_inflight(c.h.u.disk) > 0 || !sl_mailbox_is_empty(&c.h.u.mailbox) ||
-                         started != fake_disk_started(c.h.u.disk, FAKE_DISK_ANY);
-        if ((reads && read_answers(fd)) || has_moved)
-            calm = -1;
-    }
-}
-
-/* false: it is not taken, now or ever. */
-static bool say(int fd, const uint8_t *bytes, size_t len)
-{
-    return len == 0 || send(fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len;
-}
 
 static size_t piece_of(uint8_t code, size_t left)
 {
@@ -102,31 +27,54 @@ static size_t piece_of(uint8_t code, size_t left)
     return len < left ? len : left;
 }
 
-static void act(int fd, uint8_t code, bool reads)
+/* Of the disk: one of the next operations of each kind, or any, fails, for one of two reasons, or is late, or short. */
+static void arm(uint8_t code)
 {
-    struct sl_http *http = c.h.http;
-    h2o_timeout_t *const timeouts[] = {&http->head_timeout, &http->body_timeout, &http->write_timeout,
-                                       &http->linger_timeout, &http->keep_alive_timeout};
-    if (code == UINT8_MAX)
-        return; /* what follows comes at once */
-    turn_until_quiet(fd, reads);
-    if (code == 0 || code > sizeof timeouts / sizeof timeouts[0])
+    struct sl_disk *disk = fuzz_case.h.u.disk;
+    enum sl_disk_kind kind = code % (SL_DISK_KINDS + 1);
+    unsigned nth = code / (SL_DISK_KINDS + 1) % 4 + 1, what = code / (SL_DISK_KINDS + 1) / 4;
+    if (!fuzz_may_arm())
         return;
-    h2_case_expire(&c, timeouts[code - 1]);
-    turn_until_quiet(fd, reads);
+    if (what < 2)
+        fuzz_fail(kind, nth, what == 0 ? EIO : ENOSPC);
+    else if (kind == SL_DISK_READ || kind == SL_DISK_WRITE || kind == SL_DISK_COPY)
+        fake_disk_shorten(disk, kind, nth, code % 8);
+    else
+        fake_disk_delay(disk, kind, nth, 20);
 }
 
-static void leave(int fd, uint8_t flags)
+static void act(uint8_t code)
+{
+    if (code == UINT8_MAX)
+        return; /* what follows comes at once */
+    fuzz_settle();
+    switch (code) {
+    case HOLDS: fake_disk_hold(fuzz_case.h.u.disk, FAKE_DISK_ANY); break;
+    case RELEASES: fake_disk_release(fuzz_case.h.u.disk); break;
+    case SOON: fuzz_later(31 * SL_SEC); break;
+    case MUCH_LATER: fuzz_later(7200 * SL_SEC); break;
+    default:
+        if (code >= FAULTS)
+            arm(code - FAULTS);
+        else if (code > 0 && code <= FUZZ_TIMERS)
+            fuzz_expire(code - 1u);
+        break;
+    }
+    if (code > 0 && code < FAULTS)
+        fuzz_settle();
+}
+
+static void leave(struct fuzz_client *client, uint8_t flags)
 {
     if (flags & DRAINS)
-        sl_http_drain(c.h.http);
+        sl_http_drain(fuzz_case.h.http);
     if (flags & HALF_CLOSES)
-        must(shutdown(fd, SHUT_WR) == 0 || errno == ENOTCONN);
+        fuzz_half_close(client);
     if (flags & (DRAINS | HALF_CLOSES))
-        turn_until_quiet(fd, !(flags & READS_NOTHING));
+        fuzz_settle();
     if (flags & CLOSES_ALL)
-        sl_http_close_all(c.h.http);
-    close(fd);
+        sl_http_close_all(fuzz_case.h.http);
+    fuzz_close(client);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -134,25 +82,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const uint8_t preface[] = PREFACE "\0\0\0\4\0\0\0\0\0";
     if (size < HEAD_BYTES)
         return 0;
-    open_once();
-    lay_files();
+    fuzz_server_begin();
+    fuzz_case.h.http->options.is_interim_on = true;
     const uint8_t *lengths = data + 1, *acts = lengths + PIECES, *bytes = data + HEAD_BYTES;
     size_t left = size - HEAD_BYTES;
-    bool reads = !(data[0] & READS_NOTHING);
-    int fd = h2_case_connect(&c);
-    bool is_open = !(data[0] & SAYS_PREFACE) || say(fd, preface, sizeof preface - 1);
+    struct fuzz_client *client = fuzz_client(0);
+    client->is_reading = !(data[0] & READS_NOTHING);
+    bool is_open = !(data[0] & SAYS_PREFACE) || fuzz_say(client, preface, sizeof preface - 1);
     for (unsigned i = 0; is_open && left > 0; i = (i + 1) % PIECES) {
         size_t len = piece_of(lengths[i], left);
-        is_open = say(fd, bytes, len);
+        is_open = fuzz_say(client, bytes, len);
         bytes += len;
         left -= len;
-        act(fd, acts[i], reads);
+        act(acts[i]);
     }
-    turn_until_quiet(fd, reads);
-    leave(fd, data[0]);
-    h2_case_come_home(&c);
-    c.h.http->is_draining = false;
-    must(scratch_count(&c.h.u.scratch, "uploads") == 0);
+    fuzz_settle();
+    leave(client, data[0]);
+    fuzz_server_end();
     return 0;
 }
 
