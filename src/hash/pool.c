@@ -1,14 +1,21 @@
 /* The threads that digest uploads while the disk writes them.
  *
- * A loop feeds jobs into a lane; the lane's strand holds them and stands in the run queue while it has any. A
- * thread takes a strand, digests its jobs one after the other and posts each to the lane's home mailbox. A strand in
- * a thread's hands is in no queue, so its jobs stay in order.
+ * A loop feeds jobs into a lane; the lane's strand holds them and stands in a queue while it has any. A thread takes a
+ * strand, digests its jobs one after the other and posts each to the lane's home mailbox. A strand in a thread's hands
+ * is in no queue, so its jobs stay in order.
  *
  * The strand, and not the lane, is what threads hold: the owner may close the lane as soon as its last job has
  * arrived, while the thread that posted it still has to look whether more was fed. Closed strands wait in a free
  * list and serve the next lane: there are never more of them than lanes were open at a time, and
- * one for each thread. */
-#include "digest.h"
+ * one for each thread.
+ *
+ * Strands of SHA-256 alone have a queue of their own. Where many wait in it, a thread takes as many as its vectors have
+ * lanes and goes on with all of them together, a stride at a time: who has no more bytes leaves, who waits comes in.
+ * Nobody waits for company: as long as a thread is free it takes a single strand at once. Where none is, the processor
+ * is what is short, strands queue up, and the vectors fill. */
+#include "pool.h"
+
+#include "strand.h"
 
 #include "sluice/base/doing.h"
 
@@ -25,63 +32,137 @@
 /* Loops come first: a busy loop delays everybody, a waiting digest only its upload. */
 #define THREAD_NICE 10
 
-struct sl_strand {
-    struct sl_link link;     /* run queue or free list; pool's lock */
-    struct sl_link jobs;     /* pool's lock */
-    bool is_scheduled;       /* in the run queue or with a thread; pool's lock */
-    bool is_closed;          /* the lane is gone; pool's lock */
-    struct sl_digest digest; /* whoever runs the strand; the loop thread while it opens */
-};
+/* Of each lane, until who waits is let in: some 50 to 100 us of all lanes together. */
+#define STRIDE_BLOCKS ((size_t)16 * 1024 / SHA256_CBLOCK)
+/* After so much of each lane strands of other algorithms have their turn, if there are any: a slab, as theirs are. */
+#define TURN_STRIDES 64
+/* Of a single strand, until the thread looks whether enough others wait to go on with them together. */
+#define SLICE_BYTES ((size_t)64 * 1024)
 
 struct sl_hash_pool {
     pthread_mutex_t lock;
     pthread_cond_t has_work;
-    struct sl_link run_queue; /* under lock, as all that follows */
+    struct sl_link single_queue; /* under lock, as all up to is_stopping */
+    struct sl_link sharing_queue;
+    unsigned sharing_waiting; /* in sharing_queue */
+    unsigned spare_lanes;     /* of the groups that run now: so many that wait are let in soon */
+    bool is_singles_turn;
     struct sl_link free_strands;
     unsigned open_lanes;
     bool is_stopping;
-    unsigned thread_count; /* fixed after create */
+    const struct sl_sha256_kernel *kernel; /* fixed after create, as what follows; NULL: nobody shares */
+    unsigned thread_count;
     pthread_t threads[];
 };
 
-/* --- threads --- */
+/* --- queues; all with the lock held --- */
 
 static struct sl_strand *strand_of(struct sl_link *link)
 {
     return SL_CONTAINER_OF(link, struct sl_strand, link);
 }
 
-static void digest_job(struct sl_digest *digest, struct sl_hash_job *job)
+static void enqueue(struct sl_hash_pool *pool, struct sl_strand *strand)
 {
-    if (job->data != NULL)
-        sl_digest_update(digest, job->data, job->len);
-    else if (job->state_out != NULL)
-        sl_digest_save(digest, job->state_out);
-    else
-        sl_digest_end(digest, &job->lane->digests);
+    sl_list_append(strand->is_sharing ? &pool->sharing_queue : &pool->single_queue, &strand->link);
+    pool->sharing_waiting += strand->is_sharing;
 }
 
-/* Entered and left with the lock held; digests and posts without it. What is fed meanwhile waits behind the other
- * strands. */
-static void run_strand(struct sl_hash_pool *pool, struct sl_strand *strand)
+/* The oldest of a queue, with what was fed to it; NULL: none. */
+static struct sl_strand *dequeue(struct sl_hash_pool *pool, struct sl_link *queue)
 {
-    struct sl_link batch;
-    sl_list_init(&batch);
-    sl_list_move_all(&batch, &strand->jobs);
-    pthread_mutex_unlock(&pool->lock);
-    for (struct sl_link *link; (link = sl_list_shift(&batch)) != NULL;) {
-        struct sl_hash_job *job = SL_CONTAINER_OF(link, struct sl_hash_job, link);
-        digest_job(&strand->digest, job);
-        sl_mailbox_post(job->lane->home, &job->mail); /* job and lane are the owner's again */
-    }
-    pthread_mutex_lock(&pool->lock);
-    if (!sl_list_is_empty(&strand->jobs)) {
-        sl_list_append(&pool->run_queue, &strand->link);
+    struct sl_link *link = sl_list_shift(queue);
+    if (link == NULL)
+        return NULL;
+    struct sl_strand *strand = strand_of(link);
+    pool->sharing_waiting -= strand->is_sharing;
+    sl_list_move_all(&strand->taken, &strand->jobs);
+    return strand;
+}
+
+/* What is left, or was fed meanwhile, waits behind the other strands. */
+static void release(struct sl_hash_pool *pool, struct sl_strand *strand)
+{
+    if (!sl_list_is_empty(&strand->taken) || !sl_list_is_empty(&strand->jobs)) {
+        enqueue(pool, strand);
         return;
     }
     strand->is_scheduled = false;
     if (strand->is_closed)
         sl_list_append(&pool->free_strands, &strand->link);
+}
+
+/* Do enough wait, with `mine` more, for vectors to be cheaper? Those that a running group lets in do not count. */
+static bool is_crowded(const struct sl_hash_pool *pool, unsigned mine)
+{
+    return pool->kernel != NULL && pool->sharing_waiting + mine >= pool->kernel->streams_min + pool->spare_lanes;
+}
+
+/* --- threads; entered and left with the lock held, digesting and posting without it --- */
+
+static void run_single(struct sl_hash_pool *pool, struct sl_strand *strand)
+{
+    do {
+        pthread_mutex_unlock(&pool->lock);
+        sl_strand_run(strand, strand->is_sharing ? SLICE_BYTES : SIZE_MAX);
+        pthread_mutex_lock(&pool->lock);
+    } while (!sl_list_is_empty(&strand->taken) && !is_crowded(pool, 1));
+    release(pool, strand);
+}
+
+static unsigned let_in(struct sl_hash_pool *pool, struct sl_strand *group[], unsigned count)
+{
+    while (count < pool->kernel->lanes && (group[count] = dequeue(pool, &pool->sharing_queue)) != NULL)
+        count++;
+    return count;
+}
+
+/* Those that have nothing left, or all. How many stay. */
+static unsigned let_out(struct sl_hash_pool *pool, struct sl_strand *group[], unsigned count, bool is_over)
+{
+    unsigned staying = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (is_over || sl_list_is_empty(&group[i]->taken))
+            release(pool, group[i]);
+        else
+            group[staying++] = group[i];
+    }
+    return staying;
+}
+
+static void run_group(struct sl_hash_pool *pool)
+{
+    struct sl_strand *group[SL_SHA256_LANES_MAX];
+    unsigned count = let_in(pool, group, 0);
+    for (unsigned stride = 0; count >= pool->kernel->streams_min; stride++) {
+        if (stride >= TURN_STRIDES && !sl_list_is_empty(&pool->single_queue))
+            break;
+        unsigned spare_lanes = pool->kernel->lanes - count;
+        pool->spare_lanes += spare_lanes;
+        pthread_mutex_unlock(&pool->lock);
+        sl_strands_run(group, count, pool->kernel, STRIDE_BLOCKS);
+        pthread_mutex_lock(&pool->lock);
+        pool->spare_lanes -= spare_lanes;
+        count = let_in(pool, group, let_out(pool, group, count, false));
+    }
+    if (count > 1)
+        pthread_cond_broadcast(&pool->has_work); /* others may take what is too few for a group */
+    (void)let_out(pool, group, count, true);
+}
+
+/* false: nothing waits. The queues have turns. */
+static bool run_next(struct sl_hash_pool *pool)
+{
+    bool has_singles = !sl_list_is_empty(&pool->single_queue);
+    if (!has_singles && pool->sharing_waiting == 0)
+        return false;
+    bool is_single = has_singles && (pool->is_singles_turn || pool->sharing_waiting == 0);
+    pool->is_singles_turn = !is_single;
+    if (!is_single && is_crowded(pool, 0))
+        run_group(pool);
+    else
+        run_single(pool, dequeue(pool, is_single ? &pool->single_queue : &pool->sharing_queue));
+    return true;
 }
 
 static void *thread_main(void *arg)
@@ -92,13 +173,11 @@ static void *thread_main(void *arg)
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), THREAD_NICE);
     pthread_mutex_lock(&pool->lock);
     for (;;) {
-        struct sl_link *link = sl_list_shift(&pool->run_queue);
-        if (link != NULL)
-            run_strand(pool, strand_of(link));
-        else if (pool->is_stopping)
+        if (run_next(pool))
+            continue;
+        if (pool->is_stopping)
             break;
-        else
-            pthread_cond_wait(&pool->has_work, &pool->lock);
+        pthread_cond_wait(&pool->has_work, &pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -126,14 +205,21 @@ static void start_threads(struct sl_hash_pool *pool)
 
 struct sl_hash_pool *sl_hash_pool_create(unsigned threads)
 {
+    return sl_hash_pool_create_with(threads, sl_sha256_best());
+}
+
+struct sl_hash_pool *sl_hash_pool_create_with(unsigned threads, const struct sl_sha256_kernel *kernel)
+{
     assert(threads >= 1);
     struct sl_hash_pool *pool = calloc(1, sizeof *pool + threads * sizeof pool->threads[0]);
     if (pool == NULL)
         abort();
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->has_work, NULL);
-    sl_list_init(&pool->run_queue);
+    sl_list_init(&pool->single_queue);
+    sl_list_init(&pool->sharing_queue);
     sl_list_init(&pool->free_strands);
+    pool->kernel = kernel;
     pool->thread_count = threads;
     start_threads(pool);
     return pool;
@@ -150,7 +236,7 @@ void sl_hash_pool_destroy(struct sl_hash_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < pool->thread_count; i++)
         pthread_join(pool->threads[i], NULL);
-    assert(sl_list_is_empty(&pool->run_queue));
+    assert(sl_list_is_empty(&pool->single_queue) && sl_list_is_empty(&pool->sharing_queue));
     for (struct sl_link *link; (link = sl_list_shift(&pool->free_strands)) != NULL;)
         free(strand_of(link));
     pthread_cond_destroy(&pool->has_work);
@@ -169,7 +255,9 @@ static struct sl_strand *take_strand(struct sl_hash_pool *pool)
     if (strand == NULL)
         return NULL;
     sl_list_init(&strand->jobs);
+    sl_list_init(&strand->taken);
     strand->is_closed = false;
+    strand->at = 0;
     return strand;
 }
 
@@ -180,6 +268,12 @@ static void give_strand(struct sl_hash_pool *pool, struct sl_strand *strand)
     strand->is_closed = true;
     if (!strand->is_scheduled)
         sl_list_append(&pool->free_strands, &strand->link);
+}
+
+/* Its digest was begun. */
+static void choose_queue(struct sl_strand *strand, const struct sl_hash_pool *pool)
+{
+    strand->is_sharing = pool->kernel != NULL && strand->digest.set == 1u << SL_HASH_SHA256;
 }
 
 /* A lane whose digest is not begun yet. */
@@ -201,9 +295,11 @@ sl_err sl_hash_lane_open(struct sl_hash_lane *lane, struct sl_hash_pool *pool, s
 {
     assert(set != 0);
     sl_err err = open_lane(lane, pool, home);
-    if (err == SL_OK)
-        sl_digest_begin(&lane->strand->digest, set);
-    return err;
+    if (err != SL_OK)
+        return err;
+    sl_digest_begin(&lane->strand->digest, set);
+    choose_queue(lane->strand, pool);
+    return SL_OK;
 }
 
 sl_err sl_hash_lane_resume(struct sl_hash_lane *lane, struct sl_hash_pool *pool, const struct sl_hash_state *state,
@@ -214,6 +310,7 @@ sl_err sl_hash_lane_resume(struct sl_hash_lane *lane, struct sl_hash_pool *pool,
         return err;
     err = sl_digest_resume(&lane->strand->digest, state);
     assert(err == SL_OK && lane->strand->digest.set != 0);
+    choose_queue(lane->strand, pool);
     return err;
 }
 
@@ -246,7 +343,7 @@ static void put_job(struct sl_hash_lane *lane, struct sl_hash_job *job, sl_hash_
     sl_list_append(&strand->jobs, &job->link);
     if (is_waking) {
         strand->is_scheduled = true;
-        sl_list_append(&pool->run_queue, &strand->link);
+        enqueue(pool, strand);
     }
     pthread_mutex_unlock(&pool->lock);
     if (is_waking)

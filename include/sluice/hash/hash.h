@@ -1,6 +1,6 @@
 /* Checksums of uploads. An upload has one lane: what is fed to it is digested in order, in one pass for all its
- * algorithms, by whichever pool thread is free. A lane is not a thread, and a job is not a call: later a thread may
- * take several lanes at once.
+ * algorithms, by whichever pool thread is free. A lane is not a thread, and a job is not a call: where many lanes of
+ * SHA-256 alone wait, a thread takes several at once, each into a lane of the processor's vectors.
  *
  * Pool: one for all loops. Lanes and jobs belong to a loop; callbacks run there, through the loop's mailbox.
  * Digesting cannot fail once a lane is open; its result lies in the lane. */
