@@ -112,6 +112,16 @@ SCENARIOS = {
         },
         "ratio_to": "hash-alone",
     },
+    "put-16x64m-sha256": {
+        "about": "64 uploads of 64 MiB, 16 at once, with and without SHA-256, beside one stream of SHA-256 alone",
+        "variants": {
+            "hash-alone": {"server": None, "load": ["--hash-only", "4Gi"], "stored": 0},
+            "put": upload("put", "64Mi", "--connections", "16", "--requests", "64", stored=4 * GIB),
+            "put-sha256": upload("put", "64Mi", "--connections", "16", "--requests", "64", stored=4 * GIB,
+                                 config=SHA256),
+        },
+        "ratio_to": "put",
+    },
     "put-1g-dialects": {
         "about": "one upload of 1 GiB in each dialect, beside opening TLS records alone",
         "variants": {
