@@ -39,10 +39,10 @@ static void hand_back(struct threads *threads, struct sl_disk_op *op);
 /* What has lain in the page cache is copied here and now: two changes of thread would cost more than the copy. */
 static bool is_read_at_once(struct sl_disk_op *op)
 {
-    struct iovec room = {op->args.io.base, op->args.io.len};
-    if (op->kind != SL_DISK_READ || op->args.io.is_cold || room.iov_len == 0)
+    if (op->kind != SL_DISK_READ || op->args.io.is_cold || op->args.io.len == op->args.io.done)
         return false;
-    ssize_t n = preadv2(op->args.io.fd, &room, 1, (off_t)op->args.io.offset, RWF_NOWAIT);
+    struct iovec room = {op->args.io.base + op->args.io.done, op->args.io.len - op->args.io.done};
+    ssize_t n = preadv2(op->args.io.fd, &room, 1, (off_t)(op->args.io.offset + op->args.io.done), RWF_NOWAIT);
     return n == (ssize_t)room.iov_len && sl_disk_advance(op, n);
 }
 
