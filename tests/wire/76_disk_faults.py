@@ -19,7 +19,7 @@ from tus import Tus
 
 # As include/sluice/disk/disk.h numbers them.
 KINDS = ("OPEN", "CLOSE", "ALLOCATE", "TRUNCATE", "WRITE", "READ", "PREFETCH", "COPY", "SYNC", "LINK", "RENAME",
-         "UNLINK", "MKDIR", "SETXATTR", "GETXATTR", "REMOVEXATTR", "STAT", "STATFS", "LIST")
+         "UNLINK", "MKDIR", "SETXATTR", "GETXATTR", "REMOVEXATTR", "LOCK", "STAT", "STATFS", "LIST")
 OF_NOBODY = {"PREFETCH", "STATFS", "LIST"}  # done now and then, for no upload in particular
 UNNEEDED = {"CLOSE", "ALLOCATE", "SETXATTR"}  # an upload may do without; what is known of a file is not the file
 WORDS = 7  # before the counts, see faulty.c
