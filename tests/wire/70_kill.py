@@ -47,26 +47,58 @@ class Kill:
         return clients.acked
 
     def assert_nothing_is_lost(self, load, **options):
-        acked, temporary = {}, 0
+        acked, count, temporary = {}, 0, 0
         for number in range(ROUNDS):
-            acked |= self.kill_under_load({"seed": 1 + number * 1_000_000, **load}, **options)
+            newer = self.kill_under_load({"seed": 1 + number * 1_000_000, **load}, **options)
+            acked, count = acked | newer, count + len(newer)
             self.assertEqual(faults.lost(self.root, acked), [], "acknowledged, and not there or not whole")
             self.assertEqual(faults.broken(self.root), [], "a name with something else than a whole file")
-            temporary += len(os.listdir(os.path.join(self.root, "uploads"))) - len(support.KEPT_IN_UPLOADS)
+            temporary += sum(1 for name in os.listdir(os.path.join(self.root, "uploads"))
+                             if name not in support.KEPT_IN_UPLOADS and not support.UPLOAD_ID.fullmatch(name))
+            if number % 4 == 3:
+                self.assert_restart_cleans(**options)
+                faults.remove_but(self.root, newer)
+                acked = newer
         self.assert_restart_cleans(**options)
-        faults.note(f"{ROUNDS} kills, {len(acked)} acknowledged files whole, {temporary} temporary files cleaned away")
+        faults.note(f"{ROUNDS} kills, {count} acknowledged files whole, {temporary} temporary files cleaned away")
 
     def assert_restart_cleans(self, **options):
         with self.start(**options) as server:
             self.assertIn(self.banner, server.said("root"))
             self.assertEqual(server.temp_files(), [], "left in uploads/ after a restart")
+            self.assertEqual(faults.other_digests(server, self.root), [])
             self.assertEqual(support.curl("-T", __file__, server.url + "/after").status, 201)
+        server.path("after").unlink()
 
     def test_kill_under_load_loses_nothing(self):
         self.assert_nothing_is_lost({})
 
     def test_kill_while_overwriting_leaves_old_or_new(self):
         self.assert_nothing_is_lost(uploaders.OVERWRITING, conflict="overwrite")
+
+    def test_kill_among_the_commits_of_one_form(self):
+        """Some of its files are there and some are not, each whole; nobody was told anything yet."""
+        seen, options = [], {"name": "{filename}", "conflict": "overwrite"}
+        while len(seen) < ROUNDS or len(seen) < ROUNDS * 10 and not self.has_partial(seen):
+            form = faults.BigForm(1 + len(seen) * 1000)
+            with self.start(**options) as server:
+                with form.send_until_one_is_seen(server):
+                    server.kill()
+                seen.append(len(server.stored()))
+                self.assertEqual(faults.broken(self.root), [], "a name with something else than a whole file")
+            with self.start(**options) as server:
+                self.assertEqual((server.temp_files(), len(server.stored())), ([], seen[-1]))
+                with support.raw(server, seconds=60) as client:
+                    self.assertEqual(client.send(form.request()).answer().status, 201)
+                self.assertEqual(server.stored(), sorted(form.names))
+                self.assertEqual((faults.broken(self.root), faults.other_digests(server, self.root)), ([], []))
+            faults.remove_but(self.root, ())
+        faults.note(f"{seen} of {form.COUNT} files committed")
+        self.assertTrue(self.has_partial(seen), f"never hit a form in the middle: {seen}")
+
+    @staticmethod
+    def has_partial(seen):
+        return any(count < faults.BigForm.COUNT for count in seen)
 
 
 class KillNamed(Kill):

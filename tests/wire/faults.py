@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 import unittest
 
 import support
@@ -25,7 +26,7 @@ def loop_fs(test, **options):
         return test.enterContext(LoopFs(**options))
     except (OSError, subprocess.CalledProcessError) as error:
         words = getattr(error, "stderr", None) or str(error)
-        test.skipTest(f"no loop file system here (it takes root, mkfs.ext4, a loop device): {words.strip()}")
+        test.skipTest(f"no loop file system here (it takes root, a mkfs, a loop device): {words.strip()}")
 
 
 def on_each_engine(module, *cases):
@@ -56,6 +57,50 @@ def is_kept(path, seed):
 def broken(root):
     """Names that hold anything but a whole file, acknowledged or not."""
     return [path for path in uploaders.files_below(os.path.join(root, "files")) if not is_whole(path)]
+
+
+def other_digests(server, root):
+    """Names of which the server tells another digest than that of their bytes, or none."""
+    paths = [os.path.relpath(path, os.path.join(root, "files")) for path in uploaders.files_below(f"{root}/files")]
+    wrong = []
+    with support.raw(server, seconds=60) as client:
+        for path in paths:
+            told = client.request("HEAD", support.quoted(path)).headers.get("repr-digest")
+            if told != support.digest_field(uploaders.read(os.path.join(root, "files", path)), "sha-256"):
+                wrong.append((path, told))
+    return wrong
+
+
+def remove_but(root, acked):
+    """Room for the next round of a long run: all goes that is not in `acked`."""
+    for path in uploaders.files_below(os.path.join(root, "files")):
+        if os.path.relpath(path, os.path.join(root, "files")) not in acked:
+            os.unlink(path)
+
+
+class BigForm:
+    """A form of many files, of which some are committed and some are not when its first name is seen."""
+
+    COUNT, SIZE = 60, 20_000
+
+    def __init__(self, seed):
+        self.names = [f"s{seed + number}-{self.SIZE}.bin" for number in range(self.COUNT)]
+        files = [(name, uploaders.content(seed + number, self.SIZE)) for number, name in enumerate(self.names)]
+        self.body = uploaders.form_body(files)
+
+    def request(self):
+        lines = [f"{name}: {value}" for name, value in uploaders.FORM_TYPE.items()]
+        head = ["POST /files/ HTTP/1.1", "Host: wire.test", *lines, f"Content-Length: {len(self.body)}", "", ""]
+        return "\r\n".join(head).encode() + self.body
+
+    def send_until_one_is_seen(self, server):
+        """Without a pause between the looks: the others come at once."""
+        client = support.raw(server)
+        client.send(self.request())
+        deadline = time.monotonic() + support.ANSWER_SECONDS
+        while not os.listdir(server.files):
+            assert time.monotonic() < deadline, "no file of the form is seen"
+        return client
 
 
 def is_whole(path):

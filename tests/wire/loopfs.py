@@ -1,6 +1,7 @@
 """A small file system in a file, of which a test may take away the power, the space or the right to write.
 
-Needs root, mkfs.ext4 and a loop device; faults.loop_fs() skips a test, with a word, where one of them is missing.
+Needs root, mkfs.ext4 or mkfs.xfs, and a loop device; faults.loop_fs() skips a test, with a word, where one of them is
+missing.
 """
 
 import fcntl
@@ -11,8 +12,9 @@ import subprocess
 import tempfile
 import time
 
-SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32)
-NO_LOG_FLUSH = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH: what is only in memory is lost, the journal too
+SHUTDOWN = 0x8004587D  # XFS_IOC_GOINGDOWN, and EXT4_IOC_SHUTDOWN after it: _IOR('X', 125, __u32)
+NO_LOG_FLUSH = 2  # ..._NOLOGFLUSH: what is only in memory is lost, the journal too
+XFS_LEAST_MIB = 300  # mkfs.xfs makes no smaller ones
 
 TRIES = 100  # unmounting waits for the last descriptor of a process that is just dying
 
@@ -24,8 +26,8 @@ def run(*command):
 class LoopFs:
     """A context manager: made and mounted on entry, gone without a trace on exit."""
 
-    def __init__(self, mib=64, inodes=None):
-        self.mib, self.inodes = mib, inodes
+    def __init__(self, mib=64, inodes=None, kind="ext4"):
+        self.mib, self.inodes, self.kind = mib, inodes, kind
         self.is_mounted = False
 
     def __enter__(self):
@@ -36,9 +38,7 @@ class LoopFs:
             os.mkdir(self.path)
             with open(self.image, "wb") as image:
                 image.truncate(self.mib << 20)
-            inodes = [] if self.inodes is None else ["-N", str(self.inodes)]
-            # -m 0: no blocks kept back for root, who would be the one to run out of space otherwise.
-            run("mkfs.ext4", "-q", "-F", "-m", "0", *inodes, self.image)
+            self.make()
             self.mount()
         except BaseException:
             self.__exit__()
@@ -50,10 +50,29 @@ class LoopFs:
             self.unmount(is_last=True)
         shutil.rmtree(self.home, ignore_errors=True)
 
+    def make(self):
+        if self.kind == "xfs":
+            assert self.mib >= XFS_LEAST_MIB and self.inodes is None
+            run("mkfs.xfs", "-q", self.image)
+            return
+        inodes = [] if self.inodes is None else ["-N", str(self.inodes)]
+        # -m 0: no blocks kept back for root, who would be the one to run out of space otherwise.
+        run("mkfs.ext4", "-q", "-F", "-m", "0", *inodes, self.image)
+
     def mount(self):
-        """Replays the journal, as after a power cut."""
-        run("mount", "-o", "loop", self.image, self.path)
-        self.is_mounted = True
+        """Replays the journal, as after a power cut. Who made a copy of our mounts meanwhile, as containers do, holds
+        the dead file system for as long, and mounting gives us that one back: then we try again."""
+        for _ in range(TRIES):
+            run("mount", "-t", self.kind, "-o", "loop", self.image, self.path)
+            self.is_mounted = True
+            try:
+                os.rmdir(tempfile.mkdtemp(dir=self.path))
+                return
+            except OSError as error:
+                reason = error
+            self.unmount()
+            time.sleep(0.05)
+        raise OSError(f"the dead file system is held by somebody: {reason}")
 
     def unmount(self, is_last=False):
         for _ in range(TRIES):
