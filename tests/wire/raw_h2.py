@@ -13,6 +13,7 @@ from h2frames import DATA, INITIAL_WINDOW_SIZE, SETTINGS, WINDOW_UPDATE
 from support import ANSWER_SECONDS, Answer, Raw
 
 FRAME_BYTES = 16_384
+SLICE_BYTES = 1 << 17
 WINDOW_BYTES, WINDOW_MAX = 65_535, (1 << 31) - 1
 OF_THE_CONNECTION = {b"host", b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"}  # h2 says them otherwise
 
@@ -59,10 +60,10 @@ class Connection(h2frames.H2):
 
 
 class RawH2(Raw):
-    """One thread may send while another reads."""
+    """One thread may send while another reads. tls: a CA file, where it is not the run's dialect that decides."""
 
-    def __init__(self, server, seconds=ANSWER_SECONDS):
-        self.h2 = Connection(server, dialects.certificate()[0] if dialects.IS_TLS else None)
+    def __init__(self, server, seconds=ANSWER_SECONDS, tls=None):
+        self.h2 = Connection(server, tls or (dialects.certificate()[0] if dialects.IS_TLS else None))
         self.socket, self.seconds, self.lock = self.h2.socket, seconds, threading.RLock()
         self.unsaid, self.say, self.missing = b"", self._say_head, 0
         self.stream, self.unanswered = -1, collections.deque()
@@ -71,9 +72,10 @@ class RawH2(Raw):
     # ---- out: `say` says the next thing of what is unsaid, and whether there was enough for it ----
 
     def send(self, data):
-        self.unsaid += data
-        while self.say():
-            pass
+        for at in range(0, max(1, len(data)), SLICE_BYTES):  # what is unsaid is copied with each thing that is said
+            self.unsaid += data[at:at + SLICE_BYTES]
+            while self.say():
+                pass
         return self
 
     def _say_head(self):
@@ -88,7 +90,7 @@ class RawH2(Raw):
         is_chunked, self.missing = b"transfer-encoding" in told, int(told.get(b"content-length", 0))
         self.stream += 2
         self.unanswered.append(self.stream)
-        pseudo = [(b":method", method), (b":scheme", dialects.SCHEME.encode()), (b":path", target),
+        pseudo = [(b":method", method), (b":scheme", self.h2.scheme.encode()), (b":path", target),
                   (b":authority", told[b"host"])]
         with self.lock:
             self.h2.headers(self.stream, [*pseudo, *(field for field in fields if field[0] not in OF_THE_CONNECTION)],
