@@ -50,14 +50,10 @@ static void share_port(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
 }
 
-/* What the kernel holds of an answer that nobody reads: by itself it would take up to 4 MB for each connection. A
- * socket that was accepted has it from here. */
-#define UNSENT_BYTES (256 << 10)
-
 static int open_tcp(const struct sockaddr *address)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int on = 1, off = 0, unsent = UNSENT_BYTES;
+    int on = 1, off = 0;
     if (fd < 0)
         return -1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -65,7 +61,6 @@ static int open_tcp(const struct sockaddr *address)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     /* No handshake wakes the loop before there is something to read. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     return fd;
 }
 
@@ -169,8 +164,8 @@ sl_err sl_listener_open(const struct sockaddr *address, socklen_t len, unsigned 
     return refuse(errno, url_out, room);
 }
 
-/* Whoever gave it to us may go on using it, and so may a process like us: it keeps its options. h2o makes it one that
- * does not block. */
+/* Whoever gave it to us may go on using it, and so may a process like us: it keeps its options. But h2o makes it one
+ * that does not block, and what is held of answers is bounded (sl_listener_start). */
 sl_err sl_listener_adopt(int fd, unsigned count, int *fds_out, char *url_out, size_t room)
 {
     assert(count > 0);
@@ -238,8 +233,13 @@ static void on_acceptable(h2o_socket_t *socket, const char *err)
     }
 }
 
+/* What the kernel holds of an answer that nobody reads: by itself it would take up to 4 MB for each connection. A
+ * socket that was accepted has it from here. */
+#define UNSENT_BYTES (256 << 10)
+
 struct sl_listener *sl_listener_start(h2o_loop_t *loop, int fd, sl_listener_cb on_accept, void *ctx)
 {
+    int unsent = UNSENT_BYTES;
     struct sl_listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL)
         abort();
@@ -250,6 +250,7 @@ struct sl_listener *sl_listener_start(h2o_loop_t *loop, int fd, sl_listener_cb o
     listener->socket->data = listener;
     listener->on_accept = on_accept;
     listener->ctx = ctx;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent); /* a unix socket has none */
     h2o_socket_read_start(listener->socket, on_acceptable);
     return listener;
 }
