@@ -1,6 +1,7 @@
 /* Every connection takes one descriptor; so does each upload, and now and then a folder on the way to its name; so does
- * each download. So they are dealt out in thirds: connections, uploads, and a reserve for what is short-lived, which
- * keeps downloads and commits going when the other two are full. */
+ * each download. Connections have what max-connections says, but leave two of five to files; of these uploads may take
+ * three of four. What is left is for what is short-lived: it keeps downloads and commits going when the others are
+ * full. */
 #include "sluice/app/budget.h"
 
 #include "sluice/http/cost.h"
@@ -11,7 +12,7 @@
 #include <sys/resource.h>
 
 #define FDS_A_LOOP       64u   /* listeners, event loop, ring, wake-ups, logs */
-#define FDS_THIRD_MIN    5u    /* there is no serving with less */
+#define FDS_MIN          15u   /* there is no serving with less */
 #define FILES_A_LOOP_MAX 8192u /* each takes SL_HTTP_UPLOAD_BYTES beside its buffers */
 
 #define PROGRAM_BYTES ((uint64_t)24 << 20)  /* code, libraries, and what malloc keeps between uses */
@@ -29,11 +30,12 @@ static void deal_fds(const struct sl_config *config, uint64_t limit, struct sl_b
 {
     unsigned loops = config->loops, wanted = (config->max_connections + loops - 1) / loops;
     uint64_t fixed = (uint64_t)FDS_A_LOOP * loops;
-    uint64_t third = limit > fixed ? (limit - fixed) / loops / 3 : 0;
-    if (third < FDS_THIRD_MIN)
-        third = FDS_THIRD_MIN;
-    budget->connections_max = wanted < third ? wanted : (unsigned)third;
-    budget->files_max = third < FILES_A_LOOP_MAX ? (unsigned)third : FILES_A_LOOP_MAX;
+    uint64_t each = limit > fixed ? (limit - fixed) / loops : 0;
+    if (each < FDS_MIN)
+        each = FDS_MIN;
+    budget->connections_max = wanted < each / 5 * 3 ? wanted : (unsigned)(each / 5 * 3);
+    uint64_t files = (each - budget->connections_max) / 4 * 3;
+    budget->files_max = files < FILES_A_LOOP_MAX ? (unsigned)files : FILES_A_LOOP_MAX;
     budget->connections = budget->connections_max * loops;
     budget->fds_limit = limit;
     budget->fds_wanted = fixed + 3 * (uint64_t)wanted * loops;
@@ -98,11 +100,13 @@ bool sl_budget_has_fds(const struct sl_budget *budget)
 
 void sl_budget_put_fds(const struct sl_budget *budget, const struct sl_config *config, char *words_out, size_t room)
 {
-    snprintf(words_out, room,
-             "%" PRIu64
-             " are enough for %u of the %u connections of max-connections; raise the hard limit to %" PRIu64
-             " (LimitNOFILE=, --ulimit nofile, ulimit -Hn), or set max-connections lower",
-             budget->fds_limit, budget->connections, config->max_connections, budget->fds_wanted);
+    snprintf(
+        words_out, room,
+        "%" PRIu64
+        " are enough for %u of the %u connections of max-connections, and %u uploads at once; raise the hard limit"
+        " to %" PRIu64 " (LimitNOFILE=, --ulimit nofile, ulimit -Hn), or set max-connections lower",
+        budget->fds_limit, budget->connections, config->max_connections, budget->files_max * config->loops,
+        budget->fds_wanted);
 }
 
 uint64_t sl_budget_raise_fds(void)

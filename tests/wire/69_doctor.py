@@ -130,7 +130,7 @@ class Doctor(unittest.TestCase):
     def test_few_descriptors(self):
         report = self.report(wrapper=["prlimit", "--nofile=1064"], loops=1, max_connections=1000)
         self.assert_serves(report)
-        self.assert_found(report, "descriptors", "note", "1064 are enough for 333 of the 1000", "LimitNOFILE")
+        self.assert_found(report, "descriptors", "note", "1064 are enough for 600 of the 1000", "LimitNOFILE")
         self.assertEqual(report.told["descriptors"]["wanted"], 3064)
 
     def test_little_memory(self):

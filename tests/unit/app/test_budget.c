@@ -30,7 +30,7 @@ static const struct sl_budget_term *find(const struct sl_budget *budget, const c
     return NULL;
 }
 
-static void descriptors_are_dealt_out_in_thirds(void **state)
+static void descriptors_are_dealt_out(void **state)
 {
     static const struct {
         unsigned loops, wanted;
@@ -38,13 +38,14 @@ static void descriptors_are_dealt_out_in_thirds(void **state)
         unsigned connections_max, files_max; /* of a loop */
         bool has_fds;
     } rows[] = {
-        {1, 100, 364, 100, 100, true},
-        {1, 100, 363, 99, 99, false},
-        {2, 101, 128 + 306, 51, 51, true},
+        {1, 100, 364, 100, 150, true},
+        {1, 100, 363, 100, 147, false}, /* one is missing where each connection stores a file */
+        {2, 101, 128 + 306, 51, 75, true},
         {1, 10, 1000000, 10, 8192, true},
-        {4, 1000000, 20000, 1645, 1645, false},
-        {8, 10000, 100, 5, 5, false}, /* not even for the loops */
-        {1, 1, 0, 1, 5, false},
+        {2, 10000, 20000, 5000, 3702, false},
+        {4, 1000000, 20000, 2961, 1479, false},
+        {8, 10000, 100, 9, 3, false}, /* not even for the loops */
+        {1, 1, 0, 1, 9, false},
         {1, 1000000, UINT64_MAX, 1000000, 8192, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -104,7 +105,8 @@ static void too_few_descriptors_are_told_with_the_cure(void **state)
     char words[320];
     sl_budget_make(&config, 1024, &budget);
     sl_budget_put_fds(&budget, &config, words, sizeof words);
-    assert_non_null(strstr(words, "1024 are enough for 320 of the 1000 connections"));
+    assert_non_null(
+        strstr(words, "1024 are enough for 576 of the 1000 connections of max-connections, and 288 uploads"));
     assert_non_null(strstr(words, "raise the hard limit to 3064"));
     assert_true(strlen(words) < sizeof words - 40);
 }
@@ -112,7 +114,7 @@ static void too_few_descriptors_are_told_with_the_cure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(descriptors_are_dealt_out_in_thirds),
+        cmocka_unit_test(descriptors_are_dealt_out),
         cmocka_unit_test(memory_is_the_sum_of_its_terms),
         cmocka_unit_test(what_is_not_configured_is_no_term_and_what_is_is_one),
         cmocka_unit_test(too_few_descriptors_are_told_with_the_cure),
