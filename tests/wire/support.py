@@ -124,6 +124,7 @@ class Sluice:
         """Starts it, for the first time or again."""
         self._close_pipes()
         self.log, self.banner = [], []
+        self._is_ending = False
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="backslashreplace",
                                         env=self.environment, pass_fds=self.pass_fds)
@@ -190,6 +191,7 @@ class Sluice:
         return sorted(p.name for p in self.uploads.iterdir() if UPLOAD_ID.fullmatch(p.name))
 
     def terminate(self):
+        self._is_ending = True
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self, seconds=STOP_SECONDS):
@@ -199,8 +201,10 @@ class Sluice:
         return code
 
     def stop(self):
-        """SIGTERM; it must drain, leave with 0, and leave nothing behind."""
-        self.terminate()
+        """SIGTERM, unless it has had one, for a second one ends it at once; it must drain, leave with 0, and leave
+        nothing behind."""
+        if not self._is_ending:
+            self.terminate()
         code = self.wait()
         assert code == 0, f"exit code {code} after SIGTERM: {self.log[-20:]}"
         assert self.temp_files() == [], f"left in uploads/: {self.temp_files()}"
