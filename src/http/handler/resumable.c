@@ -437,7 +437,7 @@ sl_err sl_resumption_plan(struct sl_resumption *r, struct sl_upload_state **plan
     plan->kind = SL_UPLOAD_WHOLE;
     if (r->request->has_own_id)
         plan->request_id = r->request->id;
-    if (sl_uploads_options(r->intake->uploads)->each_max > 0)
+    if (r->intake->uploads != NULL && sl_uploads_options(r->intake->uploads)->each_max > 0)
         plan->has_owner = sl_peer_key_of_text(r->request->peer, &plan->owner);
     *plan_out = plan;
     return sl_rule_of_conflict(r->request, &plan->conflict);
