@@ -218,20 +218,26 @@ static const struct sl_disk_engine engine = {
 };
 
 /* 0: for all. 1: for some groups only. 2: for nobody. -1: this kernel has no such switch (before 6.6). */
-static int switch_of_kernel(void)
+static int kernel_switch;
+static bool has_looked;
+
+void sl_disk_look_at_kernel(void)
 {
     char digit;
     int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, &digit, 1);
     if (fd >= 0)
         close(fd);
-    return n == 1 && digit >= '0' && digit <= '2' ? digit - '0' : -1;
+    kernel_switch = n == 1 && digit >= '0' && digit <= '2' ? digit - '0' : -1;
+    has_looked = true;
 }
 
 static void explain_refusal(struct sl_text *why, int sys_errno)
 {
     static const char cure[] = "cure: allow io_uring_setup, io_uring_enter, io_uring_register in the seccomp profile";
-    int closed = switch_of_kernel();
+    if (!has_looked)
+        sl_disk_look_at_kernel();
+    int closed = kernel_switch;
     switch (sys_errno) {
     case EPERM:
     case EACCES:

@@ -167,6 +167,10 @@ static inline bool sl_disk_op_is_idle(const struct sl_disk_op *op)
 
 enum sl_disk_choice { SL_DISK_AUTO, SL_DISK_IO_URING, SL_DISK_THREADS };
 
+/* Reads what the kernel says of io_uring beside its answers, for the reason that sl_disk_create tells. To be called
+ * once by a process that will be confined before it makes its engines: before that, by its only thread. */
+void sl_disk_look_at_kernel(void);
+
 /* Makes an engine for this loop. AUTO takes io_uring where the kernel allows it. pool: lent until destroy, its
  * memory is registered with the ring where RLIMIT_MEMLOCK allows. reason_out: one line of plain words for the log,
  * in `reason_room` bytes of the caller's, says what was chosen and why. *disk_out is yours.
