@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ABORT_MS 10000u /* what is cut off may take so long to be given back, which is up to the disk */
@@ -30,6 +31,12 @@
 #define DONE_EXPIRY_S 3600u /* a client that lost the last answer asks again by then */
 
 enum { EXIT_UNWELL = 1, EXIT_STUCK = 1, EXIT_BAD_CONFIG = 2, EXIT_BAD_START = 3, EXIT_CUT_OFF = 4 };
+
+/* Which one a path stood for; zero: none of ours. */
+struct file {
+    dev_t dev;
+    ino_t ino;
+};
 
 struct program {
     struct sl_config config;
@@ -47,6 +54,7 @@ struct program {
     unsigned worker_count;
     struct sl_budget budget;
     char urls[2 * SL_LISTEN_MAX][192]; /* of the listeners, then of the admin listeners */
+    struct file sockets[2 * SL_LISTEN_MAX];
     char engine_reason[512];
 };
 
@@ -76,6 +84,13 @@ static void tell_secure(char *url)
     }
 }
 
+static struct file file_at(const char *url)
+{
+    struct stat stat;
+    bool is_there = strncmp(url, "unix:", 5) == 0 && lstat(url + 5, &stat) == 0;
+    return is_there ? (struct file){stat.st_dev, stat.st_ino} : (struct file){0};
+}
+
 static sl_err open_listener(const struct sl_listen *listen, unsigned loops, int *fds_out, char *url_out, size_t room)
 {
     if (listen->inherited_fd > 0)
@@ -101,6 +116,8 @@ static bool open_listeners(struct program *program, const struct sl_listeners *l
             free(fds);
             return false;
         }
+        if (listen->inherited_fd == 0)
+            program->sockets[first + i] = file_at(url);
         if (listen->is_tls)
             tell_secure(url);
         for (unsigned loop = 0; loop < loops; loop++)
@@ -219,6 +236,7 @@ static int prepare(struct program *program, struct sl_worker_options *options)
     if (config->tls_certs.count > 0 && !load_tls(config, &program->tls, message, sizeof message))
         return say_and_fail(message, EXIT_BAD_START);
     sl_budget_make(config, sl_budget_raise_fds(), &program->budget);
+    sl_disk_look_at_kernel();
     if (!open_listeners(program, &config->listeners, 0, options) ||
         !open_listeners(program, &config->admin_listeners, config->listeners.count, options))
         return EXIT_BAD_START;
@@ -227,19 +245,14 @@ static int prepare(struct program *program, struct sl_worker_options *options)
     return open_root(program);
 }
 
-/* Those that we were given stay for the next one. */
-static void remove_those_of(const struct sl_listeners *listeners, const char (*urls)[192])
-{
-    for (size_t i = 0; i < listeners->count; i++)
-        if (listeners->at[i].inherited_fd == 0 && strncmp(urls[i], "unix:", 5) == 0)
-            (void)unlink(urls[i] + 5);
-}
-
+/* But not one that we were given, and none that another sluice has put in the place of ours since we drain. */
 static void remove_sockets(const struct program *program)
 {
-    const struct sl_config *config = &program->config;
-    remove_those_of(&config->listeners, program->urls);
-    remove_those_of(&config->admin_listeners, &program->urls[config->listeners.count]);
+    for (size_t i = 0; i < sizeof program->sockets / sizeof program->sockets[0]; i++) {
+        struct file now = file_at(program->urls[i]);
+        if (now.ino != 0 && now.ino == program->sockets[i].ino && now.dev == program->sockets[i].dev)
+            (void)unlink(program->urls[i] + 5);
+    }
 }
 
 static int start(struct program *program)
@@ -250,9 +263,8 @@ static int start(struct program *program)
         abort();
     int status = prepare(program, options);
     if (status == 0) {
-        confine(program); /* before any thread, so that all are */
-        if (config->digests != 0)
-            program->hash_pool = sl_hash_pool_create(config->hash_threads);
+        confine(program);                                               /* before any thread, so that all are */
+        program->hash_pool = sl_hash_pool_create(config->hash_threads); /* senders may want digests where we do not */
         status = start_workers(program, options) ? 0 : EXIT_BAD_START;
     }
     if (status != 0)

@@ -63,14 +63,13 @@ static bool has_tls(const struct sl_config *config)
 static void sum_memory(const struct sl_config *config, struct sl_budget *budget)
 {
     unsigned loops = config->loops;
-    bool has_hashers = config->digests != 0;
     uint64_t peers = config->max_connections_per_address > 0 ? budget->connections : 0;
     uint64_t owners = config->max_uploads_per_address > 0 ? config->max_uploads : 0;
     const struct sl_budget_term terms[] = {
         {"program", 1, PROGRAM_BYTES, "code, libraries, what malloc keeps between uses"},
         {"buffers", loops, buffer_bytes_of_loop(config), "buffer-memory, dealt out to the loops in whole MiB"},
         {"loops", loops, LOOP_BYTES, "event loop, ring, threads for the disk"},
-        {"hash threads", has_hashers ? config->hash_threads : 0, HASHER_BYTES, "their stacks"},
+        {"hash threads", config->hash_threads, HASHER_BYTES, "their stacks"},
         {"connections", budget->connections, SL_HTTP_CONNECTION_BYTES, "max-connections, each with a whole head"},
         {"TLS", has_tls(config) ? budget->connections : 0, SL_HTTP_TLS_BYTES, "a handshake, records in part"},
         {"uploads", (uint64_t)budget->files_max * loops, SL_HTTP_UPLOAD_BYTES, "as many as there are files for"},

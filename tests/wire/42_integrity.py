@@ -2,9 +2,11 @@
 and the sender learns both digests."""
 
 import itertools
+import os
 import tempfile
 import unittest
 
+import tus
 from support import (Sluice, base64_of, content, curl, digest, digest_field, parse_digest_field, raw, sha256_of)
 
 MIB = 1 << 20
@@ -244,6 +246,26 @@ class Kept(unittest.TestCase):
             self.assertEqual(client.request("GET", "/files/a").headers["repr-digest"], digest_field(HELLO, "sha-512"))
             self.assertNotIn("repr-digest", client.request("GET", "/files/plain").headers)
             self.assertEqual(client.request("PUT", "/b", b"x", lines).code, MISMATCH)
+
+    def test_promises_of_large_bodies_are_checked_where_nothing_is_computed(self):
+        """These are digested by threads, which must be there."""
+        data = content(3 * MIB)
+        with Sluice(digest="none") as server, raw(server) as client:
+            line = f"Content-Digest: {digest_field(data, 'sha-256')}"
+            self.assertEqual(client.request("PUT", "/a", data, [line]).status, 201)
+            self.assertEqual(client.request("PUT", "/b", data[1:], [line]).code, MISMATCH)
+            self.assertEqual(client.request("GET", "/files/a").headers["repr-digest"], digest_field(data, "sha-256"))
+
+    def test_an_upload_is_gone_on_with_where_nothing_is_computed_any_more(self):
+        data = content(3 * MIB)
+        with tempfile.TemporaryDirectory(prefix="sluice-integrity-") as folder:
+            root = os.path.join(folder, "root")
+            with Sluice(root=root) as server, tus.Tus(server) as client:
+                target = client.made(len(data))
+                self.assertEqual(client.patch(target, 0, data[:MIB]).status, 204)
+            with Sluice(root=root, digest="none") as server, tus.Tus(server) as client:
+                self.assertEqual(client.patch(target, MIB, data[MIB:]).status, 204)
+                self.assertEqual(len(server.stored()), 1)
 
     def test_receipts_tell_what_is_wanted_and_repeat_no_digest_of_theirs(self):
         with Sluice(digest="sha-256,md5") as server, raw(server) as client:

@@ -86,13 +86,11 @@ static void what_is_not_configured_is_no_term_and_what_is_is_one(void **state)
 {
     struct sl_config config = config_of(1, 1000), more = config;
     struct sl_budget budget, larger;
-    config.digests = 0;
     more.tls_certs.count = 1;
     more.max_connections_per_address = more.max_uploads_per_address = 1;
     more.loops = 32; /* each has two regions, whatever was asked for */
     sl_budget_make(&config, 100000, &budget);
     sl_budget_make(&more, 100000, &larger);
-    assert_null(find(&budget, "hash threads"));
     assert_non_null(find(&larger, "TLS"));
     assert_true(find(&larger, "buffers")->each == 2 * MIB);
     assert_int_equal(find(&larger, "addresses")->count, larger.connections + 100);
