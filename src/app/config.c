@@ -298,8 +298,8 @@ static bool check_tls(struct sl_config_load *load)
         sl_text_printf(&load->message, "sluice: tls-key: there are %zu beside %zu of tls-cert; give each its own",
                        keys, certs);
     else if (secure != NULL && certs == 0)
-        sl_text_printf(&load->message, "sluice: listen: %s needs a certificate; name it with tls-cert and tls-key",
-                       secure->text);
+        sl_text_printf(&load->message, "sluice: %s: %s needs a certificate; name it with tls-cert and tls-key",
+                       secure == find_secure(&config->listeners) ? "listen" : "admin-listen", secure->text);
     else if (secure == NULL && certs > 0)
         sl_text_printf(&load->message, "sluice: tls-cert: no address uses it; %s",
                        config->listeners.at[0].inherited_fd > 0

@@ -12,6 +12,7 @@
 
 #include "sluice/app/privileges.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -73,7 +74,8 @@ static int restrict_to(int ruleset, const struct sl_place *places, size_t count,
 {
     for (size_t i = 0; i < count; i++) {
         int failed = add_place(ruleset, &places[i], known);
-        if (failed != 0)
+        bool is_out_of_reach = failed == EACCES || failed == ENOENT; /* to our user, with or without a rule */
+        if (failed != 0 && (places[i].use == SL_PLACE_STORE || !is_out_of_reach))
             return failed;
     }
     return syscall(SYS_landlock_restrict_self, ruleset, 0) != 0 ? errno : 0;
@@ -116,7 +118,7 @@ sl_err sl_confine(const struct sl_place *places, size_t count, char *words_out, 
 
 /* ---- what the program needs ---- */
 
-#define PLACES_MAX (1 + 4 * SL_FILES_MAX + SL_LISTEN_MAX)
+#define PLACES_MAX (1 + 4 * SL_FILES_MAX + 2 * SL_LISTEN_MAX)
 
 struct places {
     struct sl_place at[PLACES_MAX];
@@ -125,6 +127,7 @@ struct places {
 
 static void add(struct places *places, char *path, enum sl_place_use use)
 {
+    assert(places->count < PLACES_MAX);
     if (path != NULL)
         places->at[places->count++] = (struct sl_place){path, use};
 }

@@ -11,18 +11,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TIMEOUT_MS 4000u /* Docker gives a check 30 s, Kubernetes one of its own */
-#define TARGET     "/healthz"
+#define ADDRESSES_MAX 4
+#define TIMEOUT_MS    4000u /* Docker gives a check 30 s, Kubernetes one of its own */
+#define TARGET        "/healthz"
 
-struct asked {
+struct address {
     union {
         struct sockaddr any;
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
         struct sockaddr_un un;
         struct sockaddr_storage storage;
-    } address;
-    socklen_t address_bytes;
+    } name;
+    socklen_t bytes;
+};
+
+struct asked {
+    struct address at[ADDRESSES_MAX]; /* one behind the other, until one is there: localhost is ::1 and 127.0.0.1 */
+    size_t count;
     bool is_tls;
     char host[300], target[512];
     char url[1024]; /* for the line */
@@ -38,23 +44,24 @@ static bool starts_with(const char *text, const char *prefix)
 /* Who listens on all addresses is asked on the loopback. */
 static bool take_listener(const struct sl_listen *listen, struct asked *asked, const char **why_out)
 {
-    memcpy(&asked->address, &listen->address, listen->address_bytes);
-    asked->address_bytes = listen->address_bytes;
+    struct address *address = &asked->at[asked->count++];
+    memcpy(&address->name, &listen->address, listen->address_bytes);
+    address->bytes = listen->address_bytes;
     asked->is_tls = listen->is_tls;
     uint16_t port = 1;
     if (listen->kind == SL_LISTEN_ALL) {
         port = listen->address.in6.sin6_port;
-        asked->address.in =
+        address->name.in =
             (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        asked->address_bytes = sizeof asked->address.in;
+        address->bytes = sizeof address->name.in;
     } else if (listen->kind == SL_LISTEN_IPV4) {
         port = listen->address.in.sin_port;
         if (listen->address.in.sin_addr.s_addr == htonl(INADDR_ANY))
-            asked->address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+            address->name.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     } else if (listen->kind == SL_LISTEN_IPV6) {
         port = listen->address.in6.sin6_port;
         if (IN6_IS_ADDR_UNSPECIFIED(&listen->address.in6.sin6_addr))
-            asked->address.in6.sin6_addr = in6addr_loopback;
+            address->name.in6.sin6_addr = in6addr_loopback;
     }
     snprintf(asked->host, sizeof asked->host, "localhost");
     snprintf(asked->target, sizeof asked->target, TARGET);
@@ -66,11 +73,12 @@ static bool take_listener(const struct sl_listen *listen, struct asked *asked, c
 static bool take_unix(const char *path, struct asked *asked, const char **why_out)
 {
     *why_out = "the path of the socket is too long, or empty";
-    if (path[0] == '\0' || strlen(path) >= sizeof asked->address.un.sun_path)
+    struct address *address = &asked->at[asked->count++];
+    if (path[0] == '\0' || strlen(path) >= sizeof address->name.un.sun_path)
         return false;
-    asked->address.un = (struct sockaddr_un){.sun_family = AF_UNIX};
-    memcpy(asked->address.un.sun_path, path, strlen(path));
-    asked->address_bytes = sizeof asked->address.un;
+    address->name.un = (struct sockaddr_un){.sun_family = AF_UNIX};
+    memcpy(address->name.un.sun_path, path, strlen(path));
+    address->bytes = sizeof address->name.un;
     snprintf(asked->host, sizeof asked->host, "localhost");
     snprintf(asked->target, sizeof asked->target, TARGET);
     return true;
@@ -81,10 +89,13 @@ static bool resolve(const char *name, const char *port, struct asked *asked)
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     if (getaddrinfo(name, port, &hints, &found) != 0)
         return false;
-    memcpy(&asked->address, found->ai_addr, found->ai_addrlen);
-    asked->address_bytes = found->ai_addrlen;
+    for (struct addrinfo *each = found; each != NULL && asked->count < ADDRESSES_MAX; each = each->ai_next) {
+        struct address *address = &asked->at[asked->count++];
+        memcpy(&address->name, each->ai_addr, each->ai_addrlen);
+        address->bytes = each->ai_addrlen;
+    }
     freeaddrinfo(found);
-    return true;
+    return asked->count > 0;
 }
 
 /* http://HOST[:PORT][/TARGET], of HOST an IPv6 address in brackets. */
@@ -115,11 +126,17 @@ static bool take_url(const char *url, struct asked *asked, const char **why_out)
     return resolve(name, colon != NULL ? colon + 1 : asked->is_tls ? "443" : "80", asked);
 }
 
+/* Where no URL is given: what is asked for is at the operator's own address, if there is one. */
+static const struct sl_listen *own_listener(const struct sl_config *config)
+{
+    return config->admin_listeners.count > 0 ? &config->admin_listeners.at[0] : &config->listeners.at[0];
+}
+
 static bool find_asked(const struct sl_config *config, struct asked *asked, const char **why_out)
 {
     const char *url = config->health_url;
     if (url[0] == '\0')
-        return take_listener(&config->listeners.at[0], asked, why_out);
+        return take_listener(own_listener(config), asked, why_out);
     snprintf(asked->url, sizeof asked->url, "%s", url);
     if (starts_with(url, "unix:"))
         return take_unix(url + strlen("unix:"), asked, why_out);
@@ -144,13 +161,17 @@ bool sl_health_check(const struct sl_config *config, FILE *out)
     int status = 0;
     if (!find_asked(config, &asked, &why))
         return tell(out, false, &asked, why);
-    struct sl_ask ask = {.address = &asked.address.any,
-                         .address_bytes = asked.address_bytes,
-                         .is_tls = asked.is_tls,
-                         .host = asked.host,
-                         .target = asked.target,
-                         .timeout_ms = TIMEOUT_MS};
-    if (sl_ask(&ask, &status, words, sizeof words) != SL_OK)
+    sl_err err = SL_NOT_FOUND;
+    for (size_t i = 0; i < asked.count && err != SL_OK; i++) {
+        struct sl_ask ask = {.address = &asked.at[i].name.any,
+                             .address_bytes = asked.at[i].bytes,
+                             .is_tls = asked.is_tls,
+                             .host = asked.host,
+                             .target = asked.target,
+                             .timeout_ms = TIMEOUT_MS};
+        err = sl_ask(&ask, &status, words, sizeof words);
+    }
+    if (err != SL_OK)
         return tell(out, false, &asked, words);
     snprintf(words, sizeof words, "%d", status);
     return tell(out, status == 200, &asked, words);

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define FIRST_FD  3
-#define TLS_NAME  "tls"
 #define UNIT_CURE "; start sluice by a socket unit, or unset LISTEN_PID for `listen` to count"
 
 struct told {
@@ -95,16 +94,40 @@ static bool check_socket(struct sl_config_load *load, int fd, enum sl_listen_kin
     return true;
 }
 
+/* The names that mean something; any other is a socket of `listen`, in plain. */
+static const struct {
+    struct sl_bytes name;
+    bool is_admin, is_tls;
+} kinds[] = {{{"tls", 3}, false, true}, {{"admin", 5}, true, false}, {{"admin-tls", 9}, true, true}};
+
+/* The first of its kind takes the place of the addresses that were configured. */
+static struct sl_listeners *list_for(struct sl_config *config, bool is_admin)
+{
+    struct sl_listeners *listeners = is_admin ? &config->admin_listeners : &config->listeners;
+    if (listeners->count > 0 && listeners->at[0].inherited_fd == 0)
+        listeners->count = 0;
+    return listeners;
+}
+
 static bool add_socket(struct sl_config_load *load, int fd, struct sl_bytes name)
 {
-    struct sl_listeners *listeners = &load->config->listeners;
-    struct sl_listen listen = {.inherited_fd = fd, .is_tls = sl_bytes_equal(name, SL_BYTES(TLS_NAME))};
+    struct sl_listen listen = {.inherited_fd = fd};
+    bool is_admin = false;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (sl_bytes_equal(name, kinds[i].name)) {
+            is_admin = kinds[i].is_admin;
+            listen.is_tls = kinds[i].is_tls;
+        }
     listen.address_bytes = sizeof listen.address;
     if (!check_socket(load, fd, &listen.kind))
         return false;
     if (getsockname(fd, &listen.address.any, &listen.address_bytes) != 0)
         return refuse_socket(load, fd, "has no address; pass on another");
-    snprintf(listen.text, sizeof listen.text, "inherited socket %d%s", fd, listen.is_tls ? ", named tls," : "");
+    snprintf(listen.text, sizeof listen.text, "inherited socket %d%s", fd,
+             !listen.is_tls ? ""
+             : is_admin     ? ", named admin-tls,"
+                            : ", named tls,");
+    struct sl_listeners *listeners = list_for(load->config, is_admin);
     listeners->at[listeners->count++] = listen;
     return true;
 }
@@ -124,7 +147,6 @@ bool sl_config_take_inherited(struct sl_config_load *load, char *const envp[])
         return refuse_variable(load, "LISTEN_FDS", told.fds, "is not a number of sockets from 1 to 16");
     if (!split_names(told.names, count, names))
         return refuse_variable(load, "LISTEN_FDNAMES", told.names, "does not name each socket once, with : between");
-    load->config->listeners.count = 0;
     for (uint64_t i = 0; i < count; i++)
         if (!add_socket(load, FIRST_FD + (int)i, names[i]))
             return false;

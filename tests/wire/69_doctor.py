@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import tempfile
@@ -306,6 +307,13 @@ class Health(unittest.TestCase):
             thread.join()
             self.assertEqual(code, 1)
             self.assertRegex(words, "does not speak HTTP")
+
+    def test_the_operators_address_is_asked_first(self):
+        with Sluice(admin_listen="127.0.0.1:0") as server:
+            admin = re.search(r"http://127.0.0.1:\d+", server.said("admin"))[0]
+            public = f"{server.host}:{server.port}"
+            self.assertEqual(self.health("--listen", public, "--admin-listen", admin.removeprefix("http://"))[0], 0)
+            self.assertEqual(self.health("--listen", public)[0], 1)
 
     def test_one_that_drains(self):
         with Sluice() as server, raw(server) as client:

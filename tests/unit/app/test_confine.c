@@ -162,14 +162,26 @@ static void places_give_what_they_say(void)
 
 static void refuse_a_place_that_is_not_there(void)
 {
-    const struct sl_place places[] = {{store, SL_PLACE_STORE}, {"/no/such/place", SL_PLACE_READ}};
+    const struct sl_place places[] = {{"/no/such/place", SL_PLACE_STORE}};
     char words[160];
-    sl_err err = sl_confine(places, 2, words, sizeof words);
+    sl_err err = sl_confine(places, 1, words, sizeof words);
     if (err == SL_UNSUPPORTED)
         _exit(UNSUPPORTED);
     EXPECT(err == SL_NOT_FOUND);
     EXPECT(strncmp(words, "no: ", 4) == 0);
     EXPECT(!is_refused("/etc", "passwd", O_RDONLY));
+}
+
+/* As the folder of a key that only root may read, where it serves as somebody else. */
+static void confine_but_for_what_is_out_of_reach(void)
+{
+    const struct sl_place places[] = {{"/no/such/place", SL_PLACE_READ}, {store, SL_PLACE_STORE}};
+    char words[160];
+    sl_err err = sl_confine(places, 2, words, sizeof words);
+    if (err == SL_UNSUPPORTED)
+        _exit(UNSUPPORTED);
+    EXPECT(err == SL_OK);
+    EXPECT(is_refused("/etc", "passwd", O_RDONLY));
 }
 
 static void confined_store_does_all_it_did(void **state)
@@ -187,6 +199,11 @@ static void confined_by_use_of_the_place(void **state)
     in_a_child(places_give_what_they_say);
 }
 
+static void place_out_of_reach_confines_all_the_same(void **state)
+{
+    in_a_child(confine_but_for_what_is_out_of_reach);
+}
+
 static void refused_place_closes_nothing(void **state)
 {
     in_a_child(refuse_a_place_that_is_not_there);
@@ -196,9 +213,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(confined_store_does_all_it_did),
-        CASE(confined_reaches_nothing_else),
-        CASE(confined_by_use_of_the_place),
+        CASE(confined_store_does_all_it_did), CASE(confined_reaches_nothing_else),
+        CASE(confined_by_use_of_the_place),   CASE(place_out_of_reach_confines_all_the_same),
         CASE(refused_place_closes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
