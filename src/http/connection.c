@@ -136,7 +136,7 @@ static void accept_connection(struct sl_http *http, h2o_socket_t *socket, struct
     static const struct sl_connection_ops ops = {.drain = drain_handshake, .close = close_handshake};
     struct sl_transport *transport = sl_transport_create(socket, tls, &http->context.zero_timeout);
     sl_transport_set_admin(transport, is_admin);
-    if (http->options.peers != NULL && !sl_transport_count(transport, http->options.peers)) {
+    if (!is_admin && http->options.peers != NULL && !sl_transport_count(transport, http->options.peers)) {
         refuse(transport);
         return;
     }
@@ -145,7 +145,8 @@ static void accept_connection(struct sl_http *http, h2o_socket_t *socket, struct
         return;
     }
     struct sl_connection *connection = sl_connection_create(sizeof *connection, http, transport, &ops);
-    sl_connection_set_timer(connection, &http->head_timeout, on_handshake_timeout);
+    sl_connection_set_timer(connection, http->is_draining ? &http->notice_timeout : &http->head_timeout,
+                            on_handshake_timeout);
     sl_transport_handshake(transport, on_ready);
 }
 

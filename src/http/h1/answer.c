@@ -128,9 +128,10 @@ static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size
         if (bufs[i].len > 0 && !conn->request.is_head) {
             if (!h2o->bytes_counted_by_ostream) /* the filter that makes chunks counts what lies in them */
                 h2o->bytes_sent += bufs[i].len;
-            sl_counter_add(&conn->base.http->stats->sent_bytes, bufs[i].len);
             pieces[used++] = bufs[i];
         }
+    sl_counter_add(&conn->base.http->stats->sent_bytes, h2o->bytes_sent - conn->counted_bytes);
+    conn->counted_bytes = h2o->bytes_sent;
     if (used == 0) /* a last call without bytes: the write is still what ends the answer in a later turn */
         pieces[used++] = h2o_iovec_init(H2O_STRLIT(""));
     sl_connection_set_timer(&conn->base, &conn->base.http->write_timeout, on_write_timeout);
@@ -150,6 +151,7 @@ void sl_h1_init_answer(struct sl_h1 *conn)
     conn->request.h2o._ostr_top = &conn->final;
     conn->is_head_sent = conn->is_broken_off = false;
     conn->piece_room = 0;
+    conn->counted_bytes = 0;
     conn->held.is_set = false;
     conn->interim = h2o_iovec_init(NULL, 0);
 }
