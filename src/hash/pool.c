@@ -7,7 +7,7 @@
  * The strand, and not the lane, is what threads hold: the owner may close the lane as soon as its last job has
  * arrived, while the thread that posted it still has to look whether more was fed. Closed strands wait in a free
  * list and serve the next lane: there are never more of them than lanes were open at a time, and
- * one for each thread.
+ * as many for each thread as its vectors have lanes.
  *
  * Strands of SHA-256 alone have a queue of their own. Where many wait in it, a thread takes as many as its vectors have
  * lanes and goes on with all of them together, a stride at a time: who has no more bytes leaves, who waits comes in.
@@ -46,6 +46,7 @@ struct sl_hash_pool {
     struct sl_link sharing_queue;
     unsigned sharing_waiting; /* in sharing_queue */
     unsigned spare_lanes;     /* of the groups that run now: so many that wait are let in soon */
+    unsigned idle;            /* threads that wait for work, or were just woken for it */
     bool is_singles_turn;
     struct sl_link free_strands;
     unsigned open_lanes;
@@ -130,6 +131,17 @@ static unsigned let_out(struct sl_hash_pool *pool, struct sl_strand *group[], un
     return staying;
 }
 
+/* A thread of its own is faster than a lane: those that have nothing to do get one strand each. How many stay. */
+static unsigned give_away(struct sl_hash_pool *pool, struct sl_strand *group[], unsigned count)
+{
+    for (unsigned i = 0; i < pool->idle && count > 0; i++) {
+        if (pool->sharing_waiting <= i)
+            release(pool, group[--count]);
+        pthread_cond_signal(&pool->has_work);
+    }
+    return count;
+}
+
 static void run_group(struct sl_hash_pool *pool)
 {
     struct sl_strand *group[SL_SHA256_LANES_MAX];
@@ -143,7 +155,8 @@ static void run_group(struct sl_hash_pool *pool)
         sl_strands_run(group, count, pool->kernel, STRIDE_BLOCKS);
         pthread_mutex_lock(&pool->lock);
         pool->spare_lanes -= spare_lanes;
-        count = let_in(pool, group, let_out(pool, group, count, false));
+        count = let_out(pool, group, count, false);
+        count = pool->idle > 0 ? give_away(pool, group, count) : let_in(pool, group, count);
     }
     if (count > 1)
         pthread_cond_broadcast(&pool->has_work); /* others may take what is too few for a group */
@@ -177,7 +190,9 @@ static void *thread_main(void *arg)
             continue;
         if (pool->is_stopping)
             break;
+        pool->idle++;
         pthread_cond_wait(&pool->has_work, &pool->lock);
+        pool->idle--;
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
