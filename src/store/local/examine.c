@@ -1,5 +1,5 @@
 /* A look at a place that may be served or not, beside whoever serves it: by blocking calls, with files that are gone
- * when it is over. Should it be killed in between, its names are among those that the next start removes. */
+ * when it is over. Should it be killed in between, a name of its own stays, "tmp-...", of a file of 4 KiB at most. */
 #include "sluice/store/examine.h"
 
 #include "local.h"
@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define TRIED_BYTES 4096 /* a block of every file system */
-#define META_BYTES  200  /* what is known about a file with a name and a type */
 
 static int open_folder(int dir_fd, const char *name)
 {
@@ -109,13 +108,13 @@ static bool can_reflink(int dir_fd, int from_fd)
 
 static void try_file(int dir_fd, int fd, const struct names *names, struct sl_store_facts *facts)
 {
-    char bytes[TRIED_BYTES], meta[META_BYTES] = {0};
+    char bytes[TRIED_BYTES];
     memset(bytes, 'x', sizeof bytes);
     facts->has_allocate = fallocate(fd, 0, 0, sizeof bytes) == 0;
     ssize_t n = pwrite(fd, bytes, sizeof bytes, 0);
     if (n != (ssize_t)sizeof bytes)
         fail(facts, n < 0 ? errno : ENOSPC);
-    facts->has_meta = fsetxattr(fd, SL_LOCAL_META, meta, sizeof meta, 0) == 0;
+    facts->has_meta = sl_local_keeps_attributes(fd);
     facts->has_direct = fcntl(fd, F_SETFL, O_DIRECT) == 0;
     facts->has_reflink = can_reflink(dir_fd, fd);
     facts->has_noreplace = renameat2(dir_fd, names->plain, dir_fd, names->moved, RENAME_NOREPLACE) == 0;

@@ -157,6 +157,9 @@ void sl_local_open(struct sl_store *store, struct sl_store_reader *reader, int d
  * drop the file, and the lock with it, a moment later, and whoever comes next must not meet it. */
 void sl_local_close(struct sl_store_object *object, sl_disk_cb on_done);
 
+/* Whether files here have user attributes, tried on `fd`, a file of no worth. */
+bool sl_local_keeps_attributes(int fd);
+
 /* Goes on at once, or when the allocation that runs ahead is over. */
 void sl_local_when_grown(struct sl_store_object *object, void (*go_on)(struct sl_store_object *object));
 

@@ -128,6 +128,9 @@ static void measure_bulk(struct measure *measure, bool is_direct, uint64_t ns, u
     int fd = open_file(measure, &op);
     if (fd < 0)
         return;
+    if (!measure->facts->has_unnamed)
+        (void)unlinkat(measure->dir_fd, measure->name,
+                       0); /* it may become large, and somebody may end us meanwhile */
     if (is_direct && measure->facts->has_direct)
         (void)fcntl(fd, F_SETFL, O_DIRECT);
     while (count < WRITES_MAX && (writes[count].slab = filled_slab(measure, SL_SLAB_LARGE)) != NULL)

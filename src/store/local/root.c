@@ -113,7 +113,7 @@ bool sl_store_root_clean(struct sl_store_root *root)
 
 /* A disk that is full, or fails, does not tell what it could keep: files that have attributes must stay known by
  * them. */
-static bool keeps_attributes(int fd)
+bool sl_local_keeps_attributes(int fd)
 {
     static const char value[PROBE_META_BYTES] = {0};
     return fsetxattr(fd, SL_LOCAL_META, value, sizeof value, 0) == 0 || errno == ENOSPC || errno == EDQUOT ||
@@ -143,7 +143,7 @@ static bool probe(struct sl_store_root *root)
         fd = openat(root->uploads_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd < 0)
         return false;
-    root->has_meta = keeps_attributes(fd);
+    root->has_meta = sl_local_keeps_attributes(fd);
     root->has_coarse_times = has_coarse_times(fd);
     root->has_direct = root->options.is_direct && fcntl(fd, F_SETFL, O_DIRECT) == 0;
     (void)unlinkat(root->uploads_fd, name, 0);
