@@ -139,11 +139,10 @@ static void on_tick(h2o_timeout_entry_t *entry)
     sl_store_tick(worker->store);
     sl_intake_tick(&worker->intake);
     sl_http_tick(worker->http);
-    if (worker->options.is_reaping)
+    if (worker->options.is_reaping && !worker->is_draining)
         sl_reaper_tick(&worker->reaper, sl_clock_now_ns());
     (void)sl_doing(before);
-    if (!worker->is_draining)
-        h2o_timeout_link(worker->loop, &worker->tick_timeout, &worker->tick);
+    h2o_timeout_link(worker->loop, &worker->tick_timeout, &worker->tick);
 }
 
 /* ---- the end ---- */
@@ -165,7 +164,6 @@ static void drain(struct sl_worker *worker)
     if (worker->is_draining)
         return;
     worker->is_draining = true;
-    h2o_timeout_unlink(&worker->tick);
     close_doors(worker, false);
     sl_reaper_stop(&worker->reaper);
     sl_http_drain(worker->http);
@@ -323,6 +321,7 @@ static void tell_start(struct sl_worker *worker, sl_err err)
 /* From top to bottom, as the floors are. */
 static void tear_down(struct sl_worker *worker)
 {
+    h2o_timeout_unlink(&worker->tick);
     h2o_timeout_dispose(worker->loop, &worker->tick_timeout);
     sl_watch_stop(&worker->disk_watch);
     sl_watch_stop(&worker->mailbox_watch);

@@ -137,6 +137,7 @@ void sl_uploads_dismiss(struct sl_uploads *uploads, uint64_t bytes, const struct
 {
     pthread_mutex_lock(&uploads->lock);
     struct counts *counts = &uploads->counts;
+    uploads->touched_ns = sl_clock_now_ns();
     counts->count -= counts->count > 0;
     counts->bytes -= known(bytes) < counts->bytes ? known(bytes) : counts->bytes;
     if (has_owners(&uploads->options, owner))
