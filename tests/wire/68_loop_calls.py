@@ -15,6 +15,7 @@ import tus
 from support import Sluice, content, raw, wait_until
 from tus import Tus
 
+WAITS = ("epoll_wait(", "epoll_pwait(")
 SMALL, LARGE = content(1000), content(6_000_001)
 # Of files, by the loop: a flag of an open file, a lock that is tried or given back, what lies in memory already.
 HARMLESS = re.compile(r"fcntl\(\S+, F_SETFL, |flock\(\S+, LOCK_(EX\|LOCK_NB|SH\|LOCK_NB|UN)|"
@@ -43,7 +44,7 @@ class LoopCalls:
         trace = self.enterContext(tempfile.NamedTemporaryFile(prefix="sluice-strace-"))
         self.trace = pathlib.Path(trace.name)
         words = ["strace", "-D", "-f", "-y", "--seccomp-bpf", "-s", "40", "-o", trace.name,
-                 "-e", "trace=%file,%desc,epoll_wait"]
+                 "-e", "trace=%file,%desc,epoll_wait,epoll_pwait"]
         self.server = self.enterContext(Sluice(
             wrapper=words, engine=self.engine, loops=1, conflict="overwrite", durability="full", upload_expiry=2,
             name="{filename}"))
@@ -51,14 +52,14 @@ class LoopCalls:
     def calls(self):
         """Of the loop, which is who waits for events, from when it first does."""
         lines = [line.split(maxsplit=1) for line in self.trace.read_text(errors="replace").splitlines()]
-        [loop] = {thread for thread, call in lines if call.startswith("epoll_wait(")}
+        [loop] = {thread for thread, call in lines if call.startswith(WAITS)}
         calls = []
         for call in (call for thread, call in lines if thread == loop):
             if call.startswith("<... ") and calls:  # the rest of the last one
                 calls[-1] = calls[-1].removesuffix("<unfinished ...>") + call.partition("resumed>")[2]
             else:
                 calls.append(call)
-        return list(itertools.dropwhile(lambda call: not call.startswith("epoll_wait("), calls))
+        return list(itertools.dropwhile(lambda call: not call.startswith(WAITS), calls))
 
     def ask_for_everything(self):
         with raw(self.server) as client:
