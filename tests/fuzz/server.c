@@ -49,13 +49,14 @@ bool fuzz_may_arm(void)
     return armed++ < FAULTS_MAX;
 }
 
-/* Who cannot remove a temporary file may leave it. But a disk that says that there is nothing, and lies, is
- * believed. */
+/* Who cannot remove a temporary file may leave it. But a disk that says that there is nothing, and lies, is believed:
+ * then a name stays that is told to be gone, and an upload without a state goes as one that was never counted. */
 void fuzz_fail(enum sl_disk_kind kind, unsigned nth, int error)
 {
     bool may_unlink = kind == SL_DISK_UNLINK || kind == FAKE_DISK_ANY;
+    bool is_lie = error == ENOENT && (may_unlink || kind == SL_DISK_GETXATTR);
     may_leave |= may_unlink;
-    fake_disk_fail(fuzz_case.h.u.disk, kind, nth, may_unlink && error == ENOENT ? EIO : error);
+    fake_disk_fail(fuzz_case.h.u.disk, kind, nth, is_lie ? EIO : error);
 }
 
 /* ---- what the linker puts in the place of the program's own (CMakeLists.txt) ---- */
