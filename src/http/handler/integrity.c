@@ -143,7 +143,7 @@ static sl_err parse_file_hash(const struct sl_header_line *lines, size_t count, 
         if (!sl_bytes_equal(lines[i].name, SL_BYTES("x-file-hash-function")))
             continue;
         bool is_found = find_function(sl_bytes_trim(lines[i].value), &other);
-        if (has_function && (!is_found || other != alg))
+        if (has_function && (!is_found || !is_known || other != alg))
             return SL_BAD_DIGEST;
         has_function = true;
         is_known = is_found;
