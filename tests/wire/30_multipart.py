@@ -11,6 +11,7 @@ import unittest
 
 import dialects
 import faults
+import support
 from support import Sluice, content, curl, path_of, raw, rss_mib, sha256, sha256_of
 
 BOUNDARY = b"----wire-test-boundary-7MA4YWxkTrZu0gW"
@@ -227,7 +228,9 @@ class Framing(Case):
             self.assert_stored(self.post(body).json(), data, "a")
 
     def test_a_preamble_of_64_mib_is_refused_and_held_by_nobody(self):
-        for what, preamble in {"zeros": bytes(64 * MIB), "lines": b"--\r\n" * (16 * MIB)}.items():
+        """Who is refused is read on for some seconds: enough for all of it, but not with a sanitizer."""
+        size = 4 * MIB if support.sanitizer() else 64 * MIB
+        for what, preamble in {"zeros": bytes(size), "lines": b"--\r\n" * (size // 4)}.items():
             with self.subTest(what), self.assert_held_little():
                 answer = self.post(form(file_part(b"a", b"data"), preamble=preamble))
                 self.assertEqual((answer.status, answer.code), (400, "bad-form"), answer)
