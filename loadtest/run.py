@@ -14,7 +14,6 @@ import operator
 import os
 import pathlib
 import platform
-import re
 import shutil
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ import sys
 import tempfile
 
 from scenarios import GIB, LAG_BOUNDS, MIB, SCENARIOS
-from servers import UNAVAILABLE, Failed, Unavailable, start_server, variant_config
+from servers import UNAVAILABLE, Failed, Server, Unavailable, server_command, start_server, variant_config
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent
