@@ -16,7 +16,6 @@ The exit code is 1 if anything was lost, broken, leaked, refused without a reaso
 
 import contextlib
 import errno
-import importlib
 import multiprocessing
 import os
 import pathlib
@@ -34,11 +33,9 @@ import clients  # noqa: E402
 import dialects  # noqa: E402
 import support  # noqa: E402
 from faults import ENGINES, NO_TMPFILE  # noqa: E402
+from faulty_disk import KINDS, Faults  # noqa: E402
 from watch import Life  # noqa: E402
 from world import World  # noqa: E402
-
-Faults = importlib.import_module("76_disk_faults").Faults
-KINDS = importlib.import_module("76_disk_faults").KINDS
 
 CLIENTS = {"upload": (clients.UPLOADS, 9), "read": (clients.READS, 3), "harm": (clients.HARM, 3)}
 LIFE_SECONDS = {"storm": 120, "calm": 300, "faulty": 240}

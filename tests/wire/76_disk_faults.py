@@ -1,11 +1,9 @@
 """Every way to upload, with every operation on the disk failing once, for every reason a disk has: the client is told
 the truth, nothing half-made is seen, nothing is kept of it, and the next upload works."""
 
-import contextlib
 import errno
 import hashlib
 import itertools
-import mmap
 import os
 import tempfile
 import unittest
@@ -14,16 +12,11 @@ import draft
 import faults
 import support
 import tus
+from faulty_disk import KINDS, OF_NOBODY, WORDS, Faults
 from support import Sluice, content, quoted, raw, sha256_of, wait_until
 from tus import Tus
 
-# As include/sluice/disk/disk.h numbers them.
-KINDS = ("OPEN", "CLOSE", "ALLOCATE", "TRUNCATE", "WRITE", "READ", "PREFETCH", "COPY", "SYNC", "LINK", "RENAME",
-         "UNLINK", "MKDIR", "SETXATTR", "GETXATTR", "REMOVEXATTR", "LOCK", "STAT", "STATFS", "LIST")
-OF_NOBODY = {"PREFETCH", "STATFS", "LIST"}  # done now and then, for no upload in particular
 UNNEEDED = {"CLOSE", "ALLOCATE", "SETXATTR"}  # an upload may do without; what is known of a file is not the file
-WORDS = 7  # before the counts, see faulty.c
-LEFT, ERRNO, MASK, BYTES, STRUCK, EVERY, TURNS = range(WORDS)
 LATE_TURNS = 40  # of the loop; an operation of this disk takes a few
 ONE = {errno.EIO: 500}  # sanitizers see as much by one
 FEW = ONE if faults.is_sanitized() else {**ONE, errno.ENOSPC: 507}
@@ -36,49 +29,6 @@ SMALL, LARGE = content(1000), content(700_001)
 
 def summary(data):
     return len(data), hashlib.sha256(data).hexdigest()[:8]
-
-
-def mask(kinds):
-    return sum(1 << KINDS.index(kind) for kind in kinds)
-
-
-class Faults:
-    """The file that a sluice_faulty looks into."""
-
-    def __init__(self):
-        self.file = tempfile.NamedTemporaryFile(prefix="sluice-faults-")
-        self.file.truncate(4 * (WORDS + 32))
-        self.map = mmap.mmap(self.file.fileno(), 4 * (WORDS + 32))
-        self.words = memoryview(self.map).cast("I")
-
-    def close(self):
-        self.words.release()
-        self.map.close()
-        self.file.close()
-
-    def arm(self, nth, sys_errno=0, kinds=None, short_bytes=0, turns=0):
-        """The nth operation from now fails; or with no errno moves so many bytes at first, or is late."""
-        self.words[LEFT] = 0
-        self.words[TURNS] = turns
-        self.words[ERRNO], self.words[BYTES] = sys_errno, short_bytes
-        self.words[MASK] = mask(set(KINDS) - OF_NOBODY if kinds is None else kinds)
-        self.words[STRUCK] = 0
-        self.words[LEFT] = nth
-
-    def disarm(self):
-        """The kind of operation that it struck, or None."""
-        self.words[LEFT] = 0
-        struck = self.words[STRUCK]
-        return KINDS[struck - 1] if struck else None
-
-    @contextlib.contextmanager
-    def all_fail(self, sys_errno, kinds):
-        self.arm(0, sys_errno, kinds)
-        self.words[EVERY] = 1
-        try:
-            yield
-        finally:
-            self.words[EVERY] = 0
 
 
 class Case:
