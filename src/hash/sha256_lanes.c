@@ -21,6 +21,20 @@ const uint32_t sl_sha256_k[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
+void sl_sha256_turn(uint32_t *turned, uint32_t *const words[], unsigned lanes)
+{
+    for (unsigned lane = 0; lane < lanes; lane++)
+        for (unsigned i = 0; i < SL_SHA256_WORDS; i++)
+            turned[i * lanes + lane] = words[lane][i];
+}
+
+void sl_sha256_turn_back(uint32_t *const words[], const uint32_t *turned, unsigned lanes)
+{
+    for (unsigned lane = 0; lane < lanes; lane++)
+        for (unsigned i = 0; i < SL_SHA256_WORDS; i++)
+            words[lane][i] = turned[i * lanes + lane];
+}
+
 /* ---- a step of all streams ---- */
 
 /* A block that was begun is filled, and what is less than one behind the whole blocks is kept: both OpenSSL's. */

@@ -63,35 +63,23 @@ INLINE void load_half_words(const unsigned char *const data[LANES], size_t offse
     }
 }
 
-INLINE void compress(vec s[SL_SHA256_WORDS], vec w[16])
-{
-    const uint32_t *k = sl_sha256_k;
-    for (; k < sl_sha256_k + 48; k += 16)
-        SL_SHA256_STEPS_16(s, w, k, 1);
-    SL_SHA256_STEPS_16(s, w, k, 0);
-}
-
 TARGET void sl_sha256_run_avx2(uint32_t *const words[], const unsigned char *const data[], size_t blocks)
 {
     uint32_t turned[SL_SHA256_WORDS][LANES] __attribute__((aligned(32)));
-    for (unsigned lane = 0; lane < LANES; lane++)
-        for (unsigned i = 0; i < SL_SHA256_WORDS; i++)
-            turned[i][lane] = words[lane][i];
+    sl_sha256_turn(turned[0], words, LANES);
     for (size_t offset = 0; offset < blocks * SHA256_CBLOCK; offset += SHA256_CBLOCK) {
         vec s[SL_SHA256_WORDS], w[16];
         load_half_words(data, offset, w);
         load_half_words(data, offset + SHA256_CBLOCK / 2, w + 8);
         for (unsigned i = 0; i < SL_SHA256_WORDS; i++)
             s[i] = _mm256_load_si256((const __m256i *)turned[i]);
-        compress(s, w);
+        SL_SHA256_COMPRESS(s, w);
         for (unsigned i = 0; i < SL_SHA256_WORDS; i++) {
             vec *word = (vec *)turned[i];
             _mm256_store_si256(word, add(_mm256_load_si256(word), s[i]));
         }
     }
-    for (unsigned lane = 0; lane < LANES; lane++)
-        for (unsigned i = 0; i < SL_SHA256_WORDS; i++)
-            words[lane][i] = turned[i][lane];
+    sl_sha256_turn_back(words, turned[0], LANES);
 }
 
 #endif

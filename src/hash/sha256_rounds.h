@@ -10,6 +10,10 @@
 
 extern const uint32_t sl_sha256_k[64];
 
+/* As vectors have them: word i of each of `lanes` lanes beside the others, from turned[i * lanes] on; and back. */
+void sl_sha256_turn(uint32_t *turned, uint32_t *const words[], unsigned lanes);
+void sl_sha256_turn_back(uint32_t *const words[], const uint32_t *turned, unsigned lanes);
+
 /* The next a is left in h, the next e in d. The order of the sums is one of time: the next round waits for e, and finds
  * it three operations after this e. kw: the round's constant and word. */
 #define SL_SHA256_ROUND(a, b, c, d, e, f, g, h, kw)                                      \
@@ -51,6 +55,15 @@ extern const uint32_t sl_sha256_k[64];
         SL_SHA256_STEPS_4(s, w, k, 4, schedules);  \
         SL_SHA256_STEPS_4(s, w, k, 8, schedules);  \
         SL_SHA256_STEPS_4(s, w, k, 12, schedules); \
+    } while (0)
+
+/* All rounds of a block. */
+#define SL_SHA256_COMPRESS(s, w)                \
+    do {                                        \
+        const uint32_t *k_ = sl_sha256_k;       \
+        for (; k_ < sl_sha256_k + 48; k_ += 16) \
+            SL_SHA256_STEPS_16(s, w, k_, 1);    \
+        SL_SHA256_STEPS_16(s, w, k_, 0);        \
     } while (0)
 
 #endif
