@@ -5,24 +5,20 @@ import time
 import draft
 import support
 import tus
-import tus_client
-from tus_client import PAUSE_SECONDS, TRIES, Lost
-from world import SECONDS
+from resuming import CUT_SHARE, PIECES, Lost, Resuming
 
 VERSIONS = (8, 8, 6)
 CREATED = (200, 201)
 
 
-class Upload:
+class Upload(Resuming):
+    ASKED = 204
+
     def __init__(self, client, item):
-        self.client, self.item, self.data = client, item, item.data
-        self.world, self.rng, self.version = client.world, client.rng, client.rng.choice(VERSIONS)
+        super().__init__(client, item.data, "draft")
+        self.item, self.version = item, client.rng.choice(VERSIONS)
         self.path = client.folder() + item.leaf
         self.door, self.raw = client.door, None
-        self.target, self.acked = None, 0
-
-    def count(self, outcome, **moved):
-        self.world.count("draft", outcome, **moved)
 
     def close(self):
         if self.raw is not None:
@@ -31,7 +27,7 @@ class Upload:
 
     def again(self):
         self.close()
-        self.door = self.world.door(self.rng.choice(("h1", "h1-tls", "h2c", "h2-tls")))
+        self.door = self.another_door()
 
     def say(self, method, target, lines, body=None, cut=None):
         """The answer; None when we were the ones to break off. What interim answers tell is taken in."""
@@ -65,11 +61,6 @@ class Upload:
         self.target = tus.target_of(url)
         self.world.uploads.add(tus.id_of(self.target))
 
-    def told(self, offset, answer):
-        if not self.acked <= offset <= len(self.data):
-            raise Lost(f"{self.target} is at {offset}, {self.acked} of {len(self.data)} was told: {answer}")
-        self.acked = offset
-
     def create(self, first, is_whole):
         began = time.monotonic()
         lines = draft.lines_of(self.version, is_whole)
@@ -87,36 +78,23 @@ class Upload:
         self.count("created", sent=first)
         return answer
 
-    def refused(self, answer, began):
-        self.count(f"refused {answer.status}")
-        if not self.world.may_refuse(answer.status, began):
-            raise Lost(f"{self.target}, {self.acked} of {len(self.data)}: {answer}")
-        self.again()
-        time.sleep(PAUSE_SECONDS)
+    def head(self):
+        return self.say("HEAD", self.target, draft.lines_of(self.version))
 
-    def ask(self):
-        """HEAD, until it is answered; whether it is complete."""
-        deadline = time.monotonic() + SECONDS
-        while (began := time.monotonic()) < deadline:
-            try:
-                answer = self.say("HEAD", self.target, draft.lines_of(self.version))
-            except tus.BROKEN:
-                self.count("cut")
-                self.again()
-                time.sleep(PAUSE_SECONDS)
-                continue
-            if answer.status == 204:
-                self.told(int(answer.headers["upload-offset"]), answer)
-                return draft.is_complete(self.version, answer.headers)
-            self.refused(answer, began)
-        raise Lost(f"no answer of {self.target} within {SECONDS} s")
+    def take(self, answer):
+        """Whether it is complete."""
+        self.told(int(answer.headers["upload-offset"]), answer)
+        return draft.is_complete(self.version, answer.headers)
+
+    def is_over(self, is_complete):
+        return is_complete
 
     def send_piece(self):
         """Whether it is complete."""
         at, began = self.acked, time.monotonic()
-        end = min(len(self.data), at + self.rng.choice(tus_client.PIECES))
+        end = min(len(self.data), at + self.rng.choice(PIECES))
         piece, is_last = self.data[at:end], end == len(self.data)
-        cut = self.rng.randrange(len(piece)) if piece and self.rng.random() < tus_client.CUT_SHARE else None
+        cut = self.rng.randrange(len(piece)) if piece and self.rng.random() < CUT_SHARE else None
         lines = draft.lines_of(self.version, is_last, at, kind=draft.PARTIAL)
         answer = self.say("PATCH", self.target, lines, piece, cut)
         if answer is None:
@@ -127,25 +105,7 @@ class Upload:
                 raise Lost(f"{self.target} at {end} says {answer}")
             self.count("good", sent=len(piece))
             return is_last
-        if answer.status != 409:
-            self.refused(answer, began)
-        else:
-            self.count("refused 409")
-        return self.ask()
-
-    def send_all(self):
-        for _ in range(TRIES):
-            try:
-                is_complete = self.send_piece()
-            except tus.BROKEN as error:
-                self.count("cut")
-                if isinstance(error, TimeoutError) and not self.world.is_stopping:
-                    self.world.fail(f"draft hangs at {self.target}: {error}")
-                self.again()
-                is_complete = self.ask()
-            if is_complete:
-                return
-        raise Lost(f"no end of {self.target} with {self.acked} of {len(self.data)} after {TRIES} requests")
+        return self.not_taken(answer, began)
 
     def finished(self):
         self.client.ledger.keep(self.item, self.path)

@@ -1,50 +1,29 @@
-"""Clients of tus 1.0.0 that do what clients do when something breaks: ask, and go on. What they were told of offsets
-never goes back."""
+"""Clients of tus 1.0.0 that go on where they were told."""
 
 import time
 
 import support
 import tus
-from world import SECONDS, TusClient
+from resuming import CUT_SHARE, PIECES, Lost, Resuming
+from world import TusClient
 
-PIECES = (1, 4095, 4096, 10_000, 300_000, 1_500_000, 8 << 20)
-TRIES = 300  # requests of one upload
-PAUSE_SECONDS = 0.05  # after a refusal
-CUT_SHARE = 0.15  # of the pieces of an upload
 CHECKED_SHARE = 0.3
 
 
-class Lost(AssertionError):
-    """The server knows less than it told."""
-
-
-class Upload:
-    """One upload in pieces, over as many connections and servers as it takes."""
+class Upload(Resuming):
+    ASKED = 200
 
     def __init__(self, client, data, way):
-        self.client, self.data, self.way = client, data, way
-        self.world, self.rng = client.world, client.rng
-        self.target, self.acked = None, 0
+        super().__init__(client, data, way)
         self.tus = TusClient(client.door)
         self.is_deferred = False
 
     def close(self):
         self.tus.close()
 
-    def count(self, outcome, **moved):
-        self.world.count(self.way, outcome, **moved)
-
     def again(self):
-        """After a break: whoever is up now."""
         self.tus.close()
-        self.tus.server = self.world.door(self.client.rng.choice(("h1", "h1-tls", "h2c", "h2-tls")))
-
-    def refused(self, answer, began):
-        self.count(f"refused {answer.status}")
-        if not self.world.may_refuse(answer.status, began):
-            raise Lost(f"{self.target}, {self.acked} of {len(self.data)}: {answer}")
-        self.again()
-        time.sleep(PAUSE_SECONDS)
+        self.tus.server = self.another_door()
 
     def create(self, *lines, first=0):
         """The answer, or None when nothing is known to have been made."""
@@ -59,21 +38,6 @@ class Upload:
         self.world.uploads.add(tus.id_of(self.target))
         self.count("created", sent=first)
         return answer
-
-    def send_all(self):
-        """The last answer: of the PATCH that made it whole, or of a HEAD that told it is."""
-        for _ in range(TRIES):
-            try:
-                answer = self.send_piece()
-            except tus.BROKEN as error:
-                self.count("cut")
-                if isinstance(error, TimeoutError) and not self.world.is_stopping:
-                    self.world.fail(f"{self.way} hangs at {self.target}: {error}")
-                self.again()
-                answer = self.ask()
-            if answer is not None and self.acked == len(self.data) and not self.is_deferred:
-                return answer
-        raise Lost(f"no end of {self.target} with {self.acked} of {len(self.data)} after {TRIES} requests")
 
     def send_piece(self):
         at, began = self.acked, time.monotonic()
@@ -98,11 +62,7 @@ class Upload:
         if answer.status == 460 and checked and not is_right:
             self.count("mismatch told")
             return self.ask()
-        if answer.status != 409:
-            self.refused(answer, began)
-        else:
-            self.count("refused 409")
-        return self.ask()
+        return self.not_taken(answer, began)
 
     def cut(self, at, piece, lines):
         """A part of a piece, and the connection is gone."""
@@ -113,29 +73,17 @@ class Upload:
         self.count("cut by us")
         return self.ask()
 
-    def ask(self):
-        """HEAD, until it is answered."""
-        deadline = time.monotonic() + SECONDS
-        while (began := time.monotonic()) < deadline:
-            try:
-                answer = self.tus.head(self.target)
-            except tus.BROKEN:
-                self.count("cut")
-                self.again()
-                time.sleep(PAUSE_SECONDS)
-                continue
-            if answer.status == 200:
-                self.take(answer)
-                return answer
-            self.refused(answer, began)
-        raise Lost(f"no answer of {self.target} within {SECONDS} s")
+    def head(self):
+        return self.tus.head(self.target)
 
     def take(self, answer):
-        offset = int(answer.headers["upload-offset"])
-        if not self.acked <= offset <= len(self.data):
-            raise Lost(f"{self.target} is at {offset}, {self.acked} of {len(self.data)} was told: {answer}")
-        self.acked = offset
+        """The answer."""
+        self.told(int(answer.headers["upload-offset"]), answer)
         self.is_deferred = "upload-defer-length" in answer.headers
+        return answer
+
+    def is_over(self, answer):
+        return answer is not None and self.acked == len(self.data) and not self.is_deferred
 
     def leave(self):
         """It is removed now and then, and else left to expire."""
