@@ -2,7 +2,6 @@
 directory of its own, on a port of 127.0.0.1 that it tells, watched through /proc, and stopped by its pid."""
 
 import getpass
-import hashlib
 import http.client
 import pathlib
 import re
@@ -11,17 +10,20 @@ import signal
 import socket
 import ssl
 import subprocess
-import tempfile
+import sys
 import threading
 import time
 
 from scenarios import DEFAULTS
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "tests/wire"))
+
+import npm_packages  # noqa: E402
+
 UNAVAILABLE = 77
 START_LIMIT_S = 15
 STOP_LIMIT_S = 30
-NPM_LIMIT_S = 120
 
 
 class Unavailable(Exception):
@@ -235,26 +237,16 @@ class Node(Server):
     def __init__(self, options, variant, directory, root):
         if shutil.which("node") is None:
             raise Unavailable("there is no node (Debian: apt install nodejs npm)")
-        script = node_modules() / f"{variant['server']}.mjs"
+        script = peers_with_packages() / f"{variant['server']}.mjs"
         super().__init__(["node", str(script), str(root), *variant.get("args", [])], directory)
 
 
-def node_modules():
-    """A folder with the peers and the packages of their lock file, which npm compares the digests of; made once."""
-    lock = (HERE / "peers/package-lock.json").read_bytes()
-    target = HERE.parent / "build/npm" / ("peers-" + hashlib.sha256(lock).hexdigest()[:16])
-    if not target.exists():
-        if shutil.which("npm") is None:
-            raise Unavailable("there is no npm (Debian: apt install npm)")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = pathlib.Path(tempfile.mkdtemp(dir=target.parent, prefix="new-"))
-        shutil.copytree(HERE / "peers", fresh, dirs_exist_ok=True)
-        done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=fresh,
-                              capture_output=True, text=True, timeout=NPM_LIMIT_S)
-        if done.returncode != 0:
-            shutil.rmtree(fresh)
-            raise Unavailable("npm did not get the packages: " + done.stderr.strip()[-300:])
-        fresh.rename(target)
+def peers_with_packages():
+    """A folder with the peers of today, and the packages of their lock file beside them, where they look for them."""
+    try:
+        target = npm_packages.modules(HERE / "peers").parent
+    except npm_packages.Missing as reason:
+        raise Unavailable(str(reason)) from reason
     for script in (HERE / "peers").glob("*.mjs"):
         shutil.copy(script, target)
     return target

@@ -1,4 +1,5 @@
-"""The packages of npm/package-lock.json, installed once below build/npm by npm itself, which checks their digests."""
+"""The packages of a package-lock.json, installed once below build/npm by npm itself, which checks their digests. Also
+for loadtest/, which is no test: nothing of support.py is needed."""
 
 import functools
 import hashlib
@@ -7,10 +8,9 @@ import shutil
 import subprocess
 import tempfile
 
-from support import REPOSITORY
-
-LOCKED = pathlib.Path(__file__).resolve().parent / "npm"
-HOME = REPOSITORY / "build/npm"
+HERE = pathlib.Path(__file__).resolve().parent
+CLIENTS = HERE / "npm"
+HOME = HERE.parents[1] / "build/npm"
 SECONDS = 120
 
 
@@ -19,23 +19,24 @@ class Missing(Exception):
 
 
 @functools.cache
-def modules():
-    """The folder node_modules, as the lock file has it: one that is there already needs neither npm nor a network."""
-    lock = (LOCKED / "package-lock.json").read_bytes()
+def modules(locked=CLIENTS):
+    """The folder node_modules, as the lock file in `locked` has it: one that is there already needs neither npm nor a
+    network."""
+    lock = (locked / "package-lock.json").read_bytes()
     installed = HOME / hashlib.sha256(lock).hexdigest()[:16]
     if not installed.exists():
-        install(installed)
+        install(locked, installed)
     return installed / "node_modules"
 
 
-def install(target):
+def install(locked, target):
     """Beside its place, and moved there whole: two tests may do this at the same time."""
     if shutil.which("npm") is None:
         raise Missing("npm is not installed")
     HOME.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=HOME, prefix="new-") as folder:
         fresh = pathlib.Path(folder, "all")
-        shutil.copytree(LOCKED, fresh)
+        shutil.copytree(locked, fresh)
         try:
             done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline",
                                    "--fetch-retries=1"], cwd=fresh, capture_output=True, text=True, timeout=SECONDS)
