@@ -443,16 +443,16 @@ static void wait_for_signal(struct program *program, int fd)
     sl_notify_stopping(&program->notify);
 }
 
-/* Joins all that end within `ms`, one deadline for them together. How many are still at it? */
-static unsigned join_within(struct program *program, bool *is_home, unsigned ms)
+/* Waits for all of them, one deadline for them together. How many did not make it? */
+static unsigned wait_for_all(struct program *program, bool (*wait)(struct sl_worker *worker, unsigned wait_ms),
+                             unsigned ms)
 {
     uint64_t end_ns = sl_clock_now_ns() + ms * SL_MS;
     unsigned missing = 0;
     for (unsigned i = 0; i < program->worker_count; i++) {
         uint64_t now_ns = sl_clock_now_ns();
         unsigned left_ms = now_ns < end_ns ? (unsigned)((end_ns - now_ns) / SL_MS) : 0;
-        is_home[i] = is_home[i] || sl_worker_join(program->workers[i], left_ms);
-        missing += !is_home[i];
+        missing += !wait(program->workers[i], left_ms);
     }
     return missing;
 }
@@ -460,24 +460,20 @@ static unsigned join_within(struct program *program, bool *is_home, unsigned ms)
 /* The exit code. EXIT_STUCK: something did not come home, and is left to the kernel. */
 static int stop_workers(struct program *program)
 {
-    bool *is_home = calloc(program->worker_count, sizeof *is_home);
-    if (is_home == NULL)
-        abort();
     for (unsigned i = 0; i < program->worker_count; i++)
         sl_worker_drain(program->workers[i]);
-    unsigned missing = join_within(program, is_home, program->config.shutdown_timeout_s * 1000);
-    int status = missing > 0 ? EXIT_CUT_OFF : 0;
-    if (missing > 0) {
+    int status = 0;
+    if (wait_for_all(program, sl_worker_wait_drained, program->config.shutdown_timeout_s * 1000) > 0) {
         sl_log(SL_LOG_WARN, "aborting the uploads that are still in flight");
-        for (unsigned i = 0; i < program->worker_count; i++)
-            if (!is_home[i])
-                sl_worker_abort(program->workers[i]);
-        missing = join_within(program, is_home, ABORT_MS);
+        status = EXIT_CUT_OFF;
     }
-    if (missing > 0)
+    for (unsigned i = 0; i < program->worker_count; i++)
+        sl_worker_end(program->workers[i]);
+    if (wait_for_all(program, sl_worker_join, ABORT_MS) > 0) {
         sl_log(SL_LOG_ERROR, "the disk does not answer; leaving all the same");
-    free(is_home);
-    return missing > 0 ? EXIT_STUCK : status;
+        status = EXIT_STUCK;
+    }
+    return status;
 }
 
 /* Where to tell how it goes. What was meant for this process alone is not for anybody that it might start. */

@@ -49,13 +49,13 @@ struct sl_worker {
     struct sl_watch disk_watch, mailbox_watch;
     struct door doors[2 * SL_LISTEN_MAX];
     size_t door_count;
-    bool is_draining;
+    bool is_draining, is_ending;
     /* from the main thread */
-    struct sl_mail drain_mail, abort_mail;
+    struct sl_mail drain_mail, end_mail;
     /* under lock */
     pthread_mutex_t lock;
-    pthread_cond_t started;
-    bool is_start_known;
+    pthread_cond_t changed; /* the two below */
+    bool is_start_known, is_drained;
     struct sl_tls *tls;
     bool is_gone; /* the thread reads no more mail */
     sl_err start_err;
@@ -158,7 +158,7 @@ static void close_doors(struct sl_worker *worker, bool is_admin)
     }
 }
 
-/* The operator's doors stay open to the end: there is told how far it is. */
+/* The operator's doors stay open to the end, that of the last worker: there is told how far it is. */
 static void drain(struct sl_worker *worker)
 {
     if (worker->is_draining)
@@ -174,12 +174,13 @@ static void on_drain(struct sl_mail *mail)
     drain(SL_CONTAINER_OF(mail, struct sl_worker, drain_mail));
 }
 
-static void on_abort(struct sl_mail *mail)
+static void on_end(struct sl_mail *mail)
 {
-    struct sl_worker *worker = SL_CONTAINER_OF(mail, struct sl_worker, abort_mail);
+    struct sl_worker *worker = SL_CONTAINER_OF(mail, struct sl_worker, end_mail);
     drain(worker);
     close_doors(worker, true);
     sl_http_close_all(worker->http);
+    worker->is_ending = true;
 }
 
 /* A thread that has ended reads no mail. */
@@ -196,21 +197,28 @@ void sl_worker_drain(struct sl_worker *worker)
     post_if_there(worker, &worker->drain_mail);
 }
 
-void sl_worker_abort(struct sl_worker *worker)
+void sl_worker_end(struct sl_worker *worker)
 {
-    post_if_there(worker, &worker->abort_mail);
+    post_if_there(worker, &worker->end_mail);
 }
 
-/* Drained, and everything has come home: connections, buffers, files, operations, and the mail that tells of them. */
+/* Drained, and everything has come home: connections, buffers, files, operations. */
+static bool is_idle(const struct sl_worker *worker)
+{
+    return worker->is_draining && worker->http->connection_count == 0 && worker->intake.files == 0 &&
+           worker->intake.resumables == 0 && sl_reaper_is_idle(&worker->reaper) &&
+           sl_slab_pool_stats(worker->slabs).slabs_in_use == 0 && sl_disk_inflight(worker->disk) == 0;
+}
+
+/* Idle, told so, and released; and the mail that tells of what came home has been read, too. */
 static bool may_leave(struct sl_worker *worker)
 {
-    bool is_idle = worker->is_draining && worker->http->connection_count == 0 && worker->intake.files == 0 &&
-                   worker->intake.resumables == 0 && sl_reaper_is_idle(&worker->reaper) &&
-                   sl_slab_pool_stats(worker->slabs).slabs_in_use == 0 && sl_disk_inflight(worker->disk) == 0;
-    if (!is_idle)
+    if (!is_idle(worker))
         return false;
     pthread_mutex_lock(&worker->lock);
-    worker->is_gone = sl_mailbox_is_empty(&worker->mailbox);
+    worker->is_drained = true;
+    pthread_cond_signal(&worker->changed);
+    worker->is_gone = worker->is_ending && sl_mailbox_is_empty(&worker->mailbox);
     pthread_mutex_unlock(&worker->lock);
     return worker->is_gone;
 }
@@ -314,7 +322,7 @@ static void tell_start(struct sl_worker *worker, sl_err err)
     pthread_mutex_lock(&worker->lock);
     worker->start_err = err;
     worker->is_start_known = true;
-    pthread_cond_signal(&worker->started);
+    pthread_cond_signal(&worker->changed);
     pthread_mutex_unlock(&worker->lock);
 }
 
@@ -376,7 +384,6 @@ static void *run(void *arg)
         finish_turn(worker);
     }
     sl_loop_measure(NULL);
-    close_doors(worker, true);
     tear_down(worker);
     return NULL;
 }
@@ -392,31 +399,49 @@ sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker
     worker->reason = reason_out;
     worker->reason_room = room;
     worker->drain_mail.on_arrival = on_drain;
-    worker->abort_mail.on_arrival = on_abort;
+    worker->end_mail.on_arrival = on_end;
     pthread_mutex_init(&worker->lock, NULL);
-    pthread_cond_init(&worker->started, NULL);
+    pthread_cond_init(&worker->changed, NULL);
     worker->tls = sl_tls_acquire(options->tls);
     snprintf(reason_out, room, "the loop could not be set up");
     if (pthread_create(&worker->thread, NULL, run, worker) != 0)
         abort();
     pthread_mutex_lock(&worker->lock);
     while (!worker->is_start_known)
-        pthread_cond_wait(&worker->started, &worker->lock);
+        pthread_cond_wait(&worker->changed, &worker->lock);
     pthread_mutex_unlock(&worker->lock);
     *worker_out = worker;
     return worker->start_err;
 }
 
-bool sl_worker_join(struct sl_worker *worker, unsigned wait_ms)
+static struct timespec ms_from_now(unsigned ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
     if (until.tv_nsec >= 1000000000) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
+    return until;
+}
+
+bool sl_worker_wait_drained(struct sl_worker *worker, unsigned wait_ms)
+{
+    struct timespec until = ms_from_now(wait_ms);
+    int ended = 0;
+    pthread_mutex_lock(&worker->lock);
+    while (!worker->is_drained && ended == 0)
+        ended = pthread_cond_timedwait(&worker->changed, &worker->lock, &until);
+    bool is_drained = worker->is_drained;
+    pthread_mutex_unlock(&worker->lock);
+    return is_drained;
+}
+
+bool sl_worker_join(struct sl_worker *worker, unsigned wait_ms)
+{
+    struct timespec until = ms_from_now(wait_ms);
     return pthread_timedjoin_np(worker->thread, NULL, &until) == 0;
 }
 
@@ -425,6 +450,6 @@ void sl_worker_destroy(struct sl_worker *worker)
     sl_mailbox_dispose(&worker->mailbox);
     sl_tls_release(worker->tls);
     pthread_mutex_destroy(&worker->lock);
-    pthread_cond_destroy(&worker->started);
+    pthread_cond_destroy(&worker->changed);
     free(worker);
 }

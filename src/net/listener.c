@@ -214,22 +214,30 @@ static bool is_for_want(int sys_errno)
     return sys_errno == EMFILE || sys_errno == ENFILE || sys_errno == ENOBUFS || sys_errno == ENOMEM;
 }
 
+/* false: nobody waits, or errno tells what there is none of. */
+static bool accept_one(struct sl_listener *listener)
+{
+    h2o_socket_t *accepted = h2o_evloop_socket_accept(listener->socket);
+    if (accepted == NULL)
+        return false;
+    listener->is_in_want = false;
+    const char *before = sl_doing("accepting");
+    listener->on_accept(accepted, listener->ctx);
+    (void)sl_doing(before);
+    return true;
+}
+
 static void on_acceptable(h2o_socket_t *socket, const char *err)
 {
     struct sl_listener *listener = socket->data;
     if (err != NULL)
         return;
     for (int i = 0; i < ACCEPTS_PER_TURN && !listener->is_paused; i++) {
-        h2o_socket_t *accepted = h2o_evloop_socket_accept(socket);
-        if (accepted == NULL) {
-            if (is_for_want(errno))
-                rest(listener);
-            return;
-        }
-        listener->is_in_want = false;
-        const char *before = sl_doing("accepting");
-        listener->on_accept(accepted, listener->ctx);
-        (void)sl_doing(before);
+        if (accept_one(listener))
+            continue;
+        if (is_for_want(errno))
+            rest(listener);
+        return;
     }
 }
 
@@ -272,8 +280,11 @@ void sl_listener_resume(struct sl_listener *listener)
         h2o_socket_read_start(listener->socket, on_acceptable);
 }
 
+/* Who was let into the queue believes to be connected, and would be reset with it. */
 void sl_listener_close(struct sl_listener *listener)
 {
+    for (int i = 0; i < BACKLOG && !listener->is_paused && accept_one(listener); i++)
+        ;
     h2o_timeout_unlink(&listener->rest_entry);
     h2o_timeout_dispose(listener->loop, &listener->rest);
     h2o_socket_read_stop(listener->socket);

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import tempfile
 import time
 import unittest
@@ -309,6 +310,23 @@ class Admin(Case, unittest.TestCase):
             self.assertEqual(client.answer().status, 201)
         self.assertEqual(self.server.wait(), 0)
         self.assertEqual(self.server.stored(), ["slow"])
+
+    def test_no_loop_closes_it_before_the_end(self):
+        """Whoever has connected and not yet asked is waited for by a loop that has nothing left to do and could go."""
+        host, port = self.authority.split(":")
+        with raw(self.server) as client, contextlib.ExitStack() as stack:
+            client.send(put_head("/files/slow", 10) + b"12345")
+            wait_until(lambda: Page(self.ask("GET", "/metrics")[1])["uploads_in_flight"] == 1, "it is under way")
+            early = [stack.enter_context(socket.create_connection((host, port), support.ANSWER_SECONDS))
+                     for _ in range(16)]
+            self.server.terminate()
+            wait_until(lambda: self.ask("GET", "/readyz")[0] == 503, "not ready")
+            for one in early:
+                one.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+                self.assertRegex(one.recv(64), b"^HTTP/1.1 200 ")
+            client.send(b"67890")
+            self.assertEqual(client.answer().status, 201)
+        self.assertEqual(self.server.wait(), 0)
 
     def test_it_takes_more_connections_than_there_may_be(self):
         with Sluice(admin_listen="127.0.0.1:0", max_connections=1, loops=1) as server, raw(server) as client:

@@ -31,13 +31,16 @@ SL_MUST_CHECK sl_err sl_worker_start(const struct sl_worker_options *options, st
 /* Connections accepted from now on use it in the place of the one of the options; shared. Any thread. */
 void sl_worker_set_tls(struct sl_worker *worker, struct sl_tls *tls);
 
-/* Stop accepting, finish what is in flight. Any thread. */
+/* Stop accepting from all but the operator, finish what is in flight. Any thread. */
 void sl_worker_drain(struct sl_worker *worker);
 
-/* Abort what is still in flight. Any thread. */
-void sl_worker_abort(struct sl_worker *worker);
-
 /* Waits until the drain is over, or `wait_ms` have gone by. false: it is still at it. The main thread. */
+bool sl_worker_wait_drained(struct sl_worker *worker, unsigned wait_ms);
+
+/* Let the operator in no more, abort what is still in flight, and leave. Any thread. */
+void sl_worker_end(struct sl_worker *worker);
+
+/* Waits until it has left, or `wait_ms` have gone by. false: something does not come home. The main thread. */
 bool sl_worker_join(struct sl_worker *worker, unsigned wait_ms);
 
 /* After a successful join. */

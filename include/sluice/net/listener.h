@@ -31,6 +31,7 @@ struct sl_listener *sl_listener_start(h2o_loop_t *loop, int fd, sl_listener_cb o
 void sl_listener_pause(struct sl_listener *listener);
 void sl_listener_resume(struct sl_listener *listener);
 
+/* Accepts those who wait already, unless it is paused: on_accept runs meanwhile. */
 void sl_listener_close(struct sl_listener *listener);
 
 #endif

@@ -351,6 +351,21 @@ static void many_are_all_accepted(void **state)
     sl_listener_close(listener);
 }
 
+static void closing_takes_those_who_wait_unless_it_is_paused(void **state)
+{
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(open4(0, 1), SL_OK);
+        int clients[] = {client_of(net_port(fds[0])), client_of(net_port(fds[0]))};
+        struct sl_listener *listener = sl_listener_start(loop, fds[0], on_accept, &loop);
+        if (round == 1)
+            sl_listener_pause(listener);
+        sl_listener_close(listener);
+        assert_int_equal(accepted, 2);
+        close(clients[0]);
+        close(clients[1]);
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -367,6 +382,7 @@ int main(void)
         CASE(paused_listener_lets_the_kernel_hold_them),
         CASE(pause_inside_on_accept_takes_no_more),
         CASE(many_are_all_accepted),
+        CASE(closing_takes_those_who_wait_unless_it_is_paused),
         CASE(of_an_answer_that_nobody_reads_the_kernel_holds_little),
         CASE(without_descriptors_it_waits_and_does_not_spin),
         CASE(closed_while_it_rests),
