@@ -17,6 +17,7 @@ class Upload(Resuming):
         super().__init__(client, data, way)
         self.tus = TusClient(client.door)
         self.is_deferred = False
+        self.came_whole = None  # the time before it did, in its creation
 
     def close(self):
         self.tus.close()
@@ -90,9 +91,15 @@ class Upload(Resuming):
         if self.rng.random() < 0.5:
             began = time.monotonic()
             answer = self.tus.delete(self.target)
-            if answer.status != 204 and not self.world.may_refuse(answer.status, began):
+            is_lost = answer.status == 404 and self.may_be_lost()
+            if answer.status != 204 and not is_lost and not self.world.may_refuse(answer.status, began):
                 raise Lost(f"DELETE {self.target}: {answer}")
             self.count("removed" if answer.status == 204 else f"refused {answer.status}")
+
+
+    def may_be_lost(self):
+        """Its address, not the file: that is no reason to take back what has its name."""
+        return self.came_whole is not None and self.world.has_failed_since(self.came_whole)
 
 
 def finished(upload, item, answer):
@@ -110,6 +117,7 @@ def whole(client):
     """All of it with the creation."""
     item = client.ledger.new(min(client.size(), 1 << 20))
     upload = Upload(client, item.data, "tus whole")
+    upload.came_whole = time.monotonic()
     try:
         answer = upload.create(named(item), first=item.size)
         if answer is not None:
