@@ -8,7 +8,7 @@ import support
 
 WARM_SAMPLES = 1  # of those at rest, before the first that counts
 GROWTH_KIB = 6144  # what the allocator may come to keep
-STEP_KIB, STEPS_LEAST = 128, 2  # from rest to rest, each of so many
+STEP_KIB, STEPS_LEAST, STEADY_KIB = 128, 2, 1024  # from rest to rest, each of so many; and together
 SETTLE_SECONDS = 60
 
 
@@ -70,7 +70,7 @@ class Life:
         """The allocator keeps more after a busier moment, now and then; a leak is between any two rests."""
         kib = [sample[1] for sample in self.at_rest[WARM_SAMPLES:]]
         grown = [after - before for before, after in zip(kib, kib[1:])]
-        is_steady = len(grown) >= STEPS_LEAST and min(grown) > STEP_KIB
+        is_steady = len(grown) >= STEPS_LEAST and min(grown) > STEP_KIB and sum(grown) > STEADY_KIB
         if support.sanitizer() or not grown or not is_steady and sum(grown) <= GROWTH_KIB:
             return []
         return [f"memory grows: {kib} KiB at rest, over {self.at_rest[-1][0] - self.at_rest[0][0]} requests"]
