@@ -216,7 +216,7 @@ static int open_root(struct program *program)
                                      .durability = config->durability,
                                      .min_free = config->min_free_bytes,
                                      .is_direct = config->direct == SL_DIRECT_AUTO};
-    char message[512];
+    char message[1280];
     if (sl_store_root_open(&store, &program->root, message, sizeof message) != SL_OK)
         return say_and_fail(message, EXIT_BAD_START);
     struct sl_uploads_options uploads = uploads_options(config);

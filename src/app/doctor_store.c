@@ -17,21 +17,12 @@
 static void say_unwritable(struct sl_doctor *doctor)
 {
     const struct sl_store_facts *facts = &doctor->facts;
-    char cure[160];
-    if (facts->err == SL_READ_ONLY)
-        snprintf(cure, sizeof cure, "mount it for writing, or choose another folder with --root DIR");
-    else if (facts->err == SL_NO_SPACE || facts->err == SL_QUOTA)
-        snprintf(cure, sizeof cure, "%s",
-                 facts->inodes > 0 && facts->free_inodes == 0
-                     ? "remove files: there is no inode left"
-                     : "make room, or choose another folder with --root DIR");
-    else if (facts->err == SL_DENIED)
-        snprintf(cure, sizeof cure, "chown -R %u:%u it, or choose another folder with --root DIR", geteuid(),
-                 getegid());
-    else
-        snprintf(cure, sizeof cure, "choose another folder with --root DIR");
-    sl_doctor_say(doctor, SL_LEVEL_PROBLEM, "root", cure, "%s cannot be written: %s", facts->where,
-                  strerrordesc_np(facts->sys_errno));
+    struct sl_store_refusal why;
+    sl_store_explain(facts->sys_errno, doctor->config->root, facts->where, &why);
+    bool has_no_inode = facts->err == SL_NO_SPACE && facts->inodes > 0 && facts->free_inodes == 0;
+    sl_doctor_say(doctor, SL_LEVEL_PROBLEM, "root", has_no_inode ? "remove files: there is no inode left" : why.cure,
+                  "%s cannot be written: %s%s%s", facts->where, strerrordesc_np(facts->sys_errno),
+                  why.reason[0] != '\0' ? ": " : "", why.reason);
 }
 
 static void look_at_file_system(struct sl_doctor *doctor)

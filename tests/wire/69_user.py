@@ -14,6 +14,7 @@ import support
 from support import Sluice, curl, raw, run_program, wait_until
 
 NOBODY, STRANGER = 65534, 64321
+AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 
 
 def make_certificate(folder):
@@ -75,8 +76,37 @@ class User(unittest.TestCase):
         path = theirs / "socket"
         done = run_program("--root", str(self.root), "--listen", f"unix:{path}", "--user", f"{STRANGER}:{STRANGER}")
         self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (3, "", 1))
-        self.assertRegex(done.stderr, r"root: cannot .*Permission denied; choose a folder this user may write")
+        self.assertRegex(done.stderr, r"root: cannot make folders in .*: Permission denied: it is of user 0:0 "
+                                      rf"\(mode 0755\), and this is user {STRANGER}:{STRANGER}; chown -R {STRANGER}:")
         self.assertFalse(path.exists())
+
+    def test_whose_it_is_and_what_to_do_is_told_in_one_line(self):
+        """As in a container that is not root's, whose volume is of whoever made it."""
+        for name in ("deep", "theirs/files", "theirs/uploads", "results/files", "own"):
+            pathlib.Path(self.folder, name).mkdir(parents=True)
+        os.chmod(pathlib.Path(self.folder, "theirs/uploads"), 0o700)
+        for name, owner, mode in (("theirs", NOBODY, 0o755), ("theirs/files", NOBODY, 0o755),
+                                  ("results", NOBODY, 0o755), ("own", NOBODY, 0o500), ("deep", 0, 0o700)):
+            path = pathlib.Path(self.folder, name)
+            os.chown(path, owner, -1)
+            path.chmod(mode)
+        us = f"{NOBODY}:{NOBODY}"
+        whose = rf"is of user 0:0 \(mode 0755\), and this is user {us}; "
+        cases = {"new": rf"cannot make ROOT: Permission denied: the folder above {whose}"
+                        rf"install -d -o {NOBODY} -g {NOBODY} ROOT as root, or ",
+                 "theirs": rf"cannot write into ROOT/uploads: Permission denied: it is of user 0:0 \(mode 0700\), .*; "
+                           rf"chown -R {us} ROOT \(of a container: what is mounted there\), run as its user "
+                           r"\(of a container: --user 0:0\), or ",
+                 "results": rf"cannot write into ROOT/files: Permission denied: it {whose}chown -R {us} ROOT ",
+                 "own": r"cannot make folders in ROOT: Permission denied: .*; chmod -R u\+rwX ROOT, or ",
+                 "deep/er": r"cannot open ROOT: Permission denied: .*may not enter a folder above it; "}
+        for name, words in cases.items():
+            root = f"{self.folder}/{name}"
+            with self.subTest(name):
+                done = run_program("--root", root, "--listen", "127.0.0.1:0", wrapper=AS_NOBODY)
+                self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (3, "", 1), done)
+                self.assertRegex(done.stderr, r"\Asluice: root: " + words.replace("ROOT", root))
+                self.assertRegex(done.stderr, r"choose another folder with --root DIR\n\Z")
 
     def test_who_is_not_there_and_who_may_not(self):
         for user, words in {"nobody-of-this-name": "no user nobody-of-this-name", "nobody:no-group-of-this-name":
@@ -85,13 +115,12 @@ class User(unittest.TestCase):
                 done = run_program("--root", str(self.root), "--listen", "127.0.0.1:0", "--user", user)
                 self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (3, "", 1))
                 self.assertIn(words, done.stderr)
-        wrapper = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         done = run_program("--root", str(self.root), "--listen", "127.0.0.1:0", "--user", f"{STRANGER}:{STRANGER}",
-                           wrapper=wrapper)
+                           wrapper=AS_NOBODY)
         self.assertEqual((done.returncode, done.stdout), (3, ""))
         self.assertRegex(done.stderr, "cannot become .*; only root can")
         os.chown(self.root, NOBODY, NOBODY)
-        with Sluice(root=self.root, user=f"{NOBODY}:{NOBODY}", wrapper=wrapper, listen="127.0.0.1:0") as server:
+        with Sluice(root=self.root, user=f"{NOBODY}:{NOBODY}", wrapper=AS_NOBODY, listen="127.0.0.1:0") as server:
             self.assertIn(f"uid {NOBODY}", server.said("user"))
 
     def test_root_without_a_word_is_told(self):
@@ -120,7 +149,7 @@ class User(unittest.TestCase):
         self.assertEqual(run_program(*words, f"{STRANGER}:{STRANGER}").returncode, 0)
         done = run_program(*words, f"{NOBODY}:{NOBODY}")
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stdout, r"(?m)^problem  root .*Permission denied; cure: chown")
+        self.assertRegex(done.stdout, r"(?m)^problem  root .*Permission denied: .*; cure: chown")
 
 
 class Secrets(unittest.TestCase):

@@ -25,6 +25,16 @@ struct sl_store_facts {
  * told as such. */
 void sl_store_examine(const char *root, struct sl_store_facts *facts_out);
 
+/* In words for one line: "reason; cure". */
+struct sl_store_refusal {
+    char reason[320]; /* whose the folder is and who we are; "": what the errno says is all there is to say */
+    char cure[512];
+};
+
+/* sys_errno: why `where`, which is `root` or a folder in it, cannot be made, opened or written; both are lent for the
+ * call. Looks at them as the user we are now. */
+void sl_store_explain(int sys_errno, const char *root, const char *where, struct sl_store_refusal *out);
+
 struct sl_store_speed {
     uint64_t bulk_bytes, bulk_ns; /* written through the engine, the last sync counted in */
     uint64_t smalls, small_ns;    /* files of 4 KiB, one after the other, each made and synced as the store does */

@@ -125,8 +125,11 @@ static void look_at_files(const char *root, struct sl_store_facts *facts)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%.*s/files", (int)sizeof path - 16, root);
-    if (facts->err == SL_OK && faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0 && errno != ENOENT)
-        fail(facts, errno);
+    if (facts->err != SL_OK || faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0 || errno == ENOENT)
+        return;
+    fail(facts, errno);
+    if (strlen(path) < sizeof facts->where)
+        memcpy(facts->where, path, strlen(path) + 1);
 }
 
 void sl_store_examine(const char *root, struct sl_store_facts *facts_out)

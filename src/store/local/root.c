@@ -1,6 +1,8 @@
 /* The root of a local store, opened once at start: the only place in store/ that may block. */
 #include "local.h"
 
+#include "sluice/store/examine.h"
+
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
@@ -16,26 +18,35 @@
 
 #define PROBE_META_BYTES 200 /* what is known about a file with a name and a type */
 
-static sl_err refuse(struct sl_store_root *root, int sys_errno, const char *what, const char *where, char *message,
-                     size_t room)
+/* leaf: of the root, or "" for the root itself. */
+static sl_err refuse(struct sl_store_root *root, int sys_errno, const char *what, const char *path, const char *leaf,
+                     char *message, size_t room)
 {
-    snprintf(message, room, "root: cannot %s %s: %s; choose a folder this user may write with --root DIR", what,
-             where, strerror(sys_errno));
+    char where[PATH_MAX];
+    struct sl_store_refusal why;
+    snprintf(where, sizeof where, "%.*s%s%s", (int)sizeof where - 16, path, leaf[0] != '\0' ? "/" : "", leaf);
+    sl_store_explain(sys_errno, path, where, &why);
+    snprintf(message, room, "root: cannot %s %s: %s%s%s; %s", what, where, strerror(sys_errno),
+             why.reason[0] != '\0' ? ": " : "", why.reason, why.cure);
     sl_store_root_close(root);
     return sl_err_of_errno(sys_errno);
 }
 
-/* Every missing folder on the way, as mkdir -p does. */
-static void make_folders(const char *path)
+/* Every missing folder on the way, as mkdir -p does. 0, or the errno of the last one. */
+static int make_folders(const char *path)
 {
     char copy[PATH_MAX];
+    int sys_errno = 0;
     snprintf(copy, sizeof copy, "%s", path);
     for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        (void)mkdir(copy, 0777);
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST && sys_errno == 0)
+            sys_errno = errno;
         *slash = '/';
     }
-    (void)mkdir(copy, 0777);
+    if (mkdir(copy, 0777) == 0 || errno == EEXIST)
+        return 0;
+    return sys_errno != 0 ? sys_errno : errno;
 }
 
 static int open_folder(int dir_fd, const char *name, mode_t mode)
@@ -192,31 +203,45 @@ static struct sl_store_root *root_new(const struct sl_store_options *options)
     return root;
 }
 
+/* NULL, or with errno the name of the one that cannot be made, opened or written. Nothing is written into files/ before
+ * the first upload is done, which is late to find out: it may be of another user, of before. */
+static const char *open_folders(struct sl_store_root *root, int root_fd)
+{
+    root->files_fd = open_folder(root_fd, "files", 0777);
+    if (root->files_fd < 0 || faccessat(root_fd, "files", W_OK | X_OK, AT_EACCESS) != 0)
+        return "files";
+    root->uploads_fd = open_folder(root_fd, "uploads", 0700);
+    return root->uploads_fd < 0 ? "uploads" : NULL;
+}
+
 sl_err sl_store_root_open(const struct sl_store_options *options, struct sl_store_root **root_out, char *message_out,
                           size_t room)
 {
     struct sl_store_root *root = root_new(options);
     const char *path = options->root;
-    make_folders(path);
+    int sys_errno = make_folders(path);
     int root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root_fd < 0 && errno == ENOENT && sys_errno != 0)
+        return refuse(root, sys_errno, "make", path, "", message_out, room);
     if (root_fd < 0)
-        return refuse(root, errno, "open", path, message_out, room);
-    root->files_fd = open_folder(root_fd, "files", 0777);
-    root->uploads_fd = root->files_fd < 0 ? -1 : open_folder(root_fd, "uploads", 0700);
-    int sys_errno = errno;
+        return refuse(root, errno, "open", path, "", message_out, room);
+    const char *leaf = open_folders(root, root_fd);
+    sys_errno = errno;
     sync_folder(root_fd, ".");
     sync_folder(root_fd, "..");
+    bool is_there = leaf != NULL && faccessat(root_fd, leaf, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     close(root_fd);
-    if (root->uploads_fd < 0)
-        return refuse(root, sys_errno, "make folders in", path, message_out, room);
+    if (leaf != NULL)
+        return is_there ? refuse(root, sys_errno, "write into", path, leaf, message_out, room)
+                        : refuse(root, sys_errno, "make folders in", path, "", message_out, room);
     /* Not for writing: a file system can be made read-only while we serve. */
     root->lock_fd = openat(root->uploads_fd, ".lock", O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (root->lock_fd < 0)
-        return refuse(root, errno, "write into", path, message_out, room);
+        return refuse(root, errno, "write into", path, "uploads", message_out, room);
     (void)flock(root->uploads_fd, LOCK_EX);
     lock_and_clean(root);
     if (!probe(root))
-        return refuse(root, errno, "write into", path, message_out, room);
+        return refuse(root, errno, "write into", path, "uploads", message_out, room);
     summarize(root);
     *root_out = root;
     return SL_OK;

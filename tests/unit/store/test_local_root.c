@@ -1,4 +1,5 @@
 /* The root of a local store: what it makes, what it removes, whom it leaves alone. */
+#include "sluice/store/examine.h"
 #include "store/local/local.h"
 #include "store_case.h"
 
@@ -9,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +83,29 @@ static void open_refused_names_cause_and_cure_and_holds_nothing(void **state)
         assert_int_equal(scratch_count_fds(), fds);
     }
     assert_int_equal(scratch_count(&scratch, "elsewhere"), 0);
+}
+
+static void explain_says_what_to_do_and_names_no_path_cut_short(void **state)
+{
+    struct sl_store_refusal why;
+    char longest[PATH_MAX];
+    sl_store_explain(EROFS, "/data", "/data/files", &why);
+    assert_non_null(strstr(why.cure, "-v NAME:/data)"));
+    assert_string_equal(why.reason, "");
+    sl_store_explain(ENOSPC, "/data", "/data", &why);
+    assert_non_null(strstr(why.cure, "make room"));
+    sl_store_explain(ENOTDIR, "/data", "/data", &why);
+    assert_string_equal(why.cure, "choose another folder with --root DIR");
+    for (size_t len = 150; len < 170; len++) {
+        snprintf(longest, sizeof longest, "%s", scratch_path(&scratch, ""));
+        size_t begin = strlen(longest);
+        memset(longest + begin, 'a', len - begin);
+        longest[len] = '\0';
+        sl_store_explain(EACCES, longest, longest, &why); /* of a folder that would be made in one of ours */
+        assert_non_null(strstr(why.reason, "by its mode"));
+        sl_store_explain(EROFS, longest, longest, &why);
+        assert_non_null(strstr(why.cure, len <= 160 ? longest : "NAME:DIR)"));
+    }
 }
 
 static void leftovers_go_at_the_next_open(void **state)
@@ -170,6 +195,7 @@ int main(void)
     const struct CMUnitTest cases[] = {
         CASE(open_makes_missing_folders),
         CASE(open_refused_names_cause_and_cure_and_holds_nothing),
+        CASE(explain_says_what_to_do_and_names_no_path_cut_short),
         CASE(leftovers_go_at_the_next_open),
         CASE(leftovers_stay_while_another_serves_the_root),
         CASE(clean_removes_what_others_left_when_they_have_gone),
