@@ -234,7 +234,8 @@ void sl_disk_look_at_kernel(void)
 
 static void explain_refusal(struct sl_text *why, int sys_errno)
 {
-    static const char cure[] = "cure: allow io_uring_setup, io_uring_enter, io_uring_register in the seccomp profile";
+    static const char cure[] = "cure: allow io_uring_setup, io_uring_enter, io_uring_register in the seccomp "
+                               "profile (docker/seccomp.io_uring.json does)";
     if (!has_looked)
         sl_disk_look_at_kernel();
     int closed = kernel_switch;

@@ -111,7 +111,8 @@ static bool lack_memory(void)
 }
 
 static const char *const cure =
-    "cure: allow io_uring_setup, io_uring_enter, io_uring_register in the seccomp profile";
+    "cure: allow io_uring_setup, io_uring_enter, io_uring_register in the seccomp profile "
+    "(docker/seccomp.io_uring.json does)";
 
 static const struct {
     prepare_cb prepare;
