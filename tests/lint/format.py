@@ -11,7 +11,7 @@ COMPLAINT = re.compile(r"^(.*?):(\d+):\d+: error: ", re.MULTILINE)
 
 
 def check_format(root):
-    names = [str(name) for name in lint.files(root, ["src", "include", "tests", "loadtest"], {".c", ".h"})]
+    names = [str(name) for name in lint.files(root, ["src", "include", "config", "tests", "loadtest"], {".c", ".h"})]
     done = subprocess.run(["clang-format", "--dry-run", "-Werror", *names], cwd=root, capture_output=True, text=True)
     findings = [f"{name}:{line}: clang-format would write this otherwise" for name, line in
                 COMPLAINT.findall(done.stderr)]

@@ -5,7 +5,7 @@ import subprocess
 
 import lint
 
-CODE = ["src", "include", "tests", "loadtest"]
+CODE = ["src", "include", "config", "tests", "loadtest"]
 LINES_MAX = 750
 COLUMNS_MAX = 120
 BANNED = {
