@@ -56,7 +56,8 @@ def check_python(root):
 
 
 def check_shell(root):
-    for name, shell in (("run", "sh"), (".ci/run", "bash")):
+    debian = [(f"config/debian/{name}", "sh") for name in ("postinst", "prerm", "postrm")]
+    for name, shell in (("run", "sh"), (".ci/run", "bash"), *debian):
         if (root / name).exists():
             done = subprocess.run([shell, "-n", root / name], capture_output=True, text=True)
             if done.returncode != 0:
