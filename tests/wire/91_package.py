@@ -14,10 +14,9 @@ import tempfile
 import unittest
 
 import support
-from support import BINARY, Sluice, curl, run_program
+from installed import SECONDS, demand_product, install, pack, run, well
+from support import Sluice, curl, run_program
 
-BUILD = pathlib.Path(BINARY).resolve().parent
-SECONDS = 120
 EXPOSURE_MAX = 15  # in tenths, as systemd-analyze counts
 
 TREE = {
@@ -46,22 +45,6 @@ TREE_OF_PACKAGE = {**{name: mode for name, mode in TREE.items() if name not in P
 LINTIAN_KNOWN = {"package-supports-alternative-init-but-no-init.d-script"}
 
 
-def run(*words, **named):
-    environment = {**support.clean_environment(), "LC_ALL": "C.UTF-8", **named.pop("environment", {})}
-    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=SECONDS,
-                          stdin=subprocess.DEVNULL, env=environment, **named)
-
-
-def well(*words, **named):
-    done = run(*words, **named)
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-    return done
-
-
-def install(prefix, destination):
-    well("cmake", "--install", BUILD, "--prefix", prefix, environment={"DESTDIR": str(destination)})
-
-
 def tree_of(folder):
     return {str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode)
             for path in folder.rglob("*") if not path.is_dir()}
@@ -86,8 +69,7 @@ def own_folder(case):
 class Installed(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        if support.sanitizer():
-            raise unittest.SkipTest("a build to be tested with is nothing to be installed")
+        demand_product()
         cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="sluice-package-")))
         install("/usr", cls.folder)
         cls.share = cls.folder / "usr/share"
@@ -128,8 +110,7 @@ class Tree(Installed):
 class Units(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        if support.sanitizer():
-            raise unittest.SkipTest("a build to be tested with is nothing to be installed")
+        demand_product()
         # Where they are, for what they name must be there.
         cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="sluice-package-")))
         install(cls.folder, "")
@@ -309,12 +290,9 @@ class Completions(Installed):
 class Package(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        if support.sanitizer():
-            raise unittest.SkipTest("a build to be tested with is nothing to be installed")
+        demand_product()
         cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="sluice-package-")))
-        # A umask that would be seen in the package, if it were taken over.
-        well("cpack", "-G", "DEB", "--config", BUILD / "CPackConfig.cmake", "-B", cls.folder, cwd=BUILD, umask=0o077)
-        cls.deb, = cls.folder.glob("*.deb")
+        cls.deb = pack(cls.folder)
 
     def field(self, name):
         return well("dpkg-deb", "-f", self.deb, name).stdout.strip()
