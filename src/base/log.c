@@ -14,16 +14,19 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-/* Room for each field once it is escaped. Together with the longest numbers and the JSON keys (about 350 bytes)
+/* Room for each field once it is escaped. Together with the longest numbers and the JSON keys (about 700 bytes)
  * they fit a line. */
 #define MESSAGE_ROOM    3840
-#define TARGET_ROOM     2560
-#define USER_AGENT_ROOM 640
+#define TARGET_ROOM     2048
+#define USER_AGENT_ROOM 512
 #define REQUEST_ID_ROOM 128
 #define ERROR_CODE_ROOM 64
 #define REMOTE_ROOM     128
 #define METHOD_ROOM     32
 #define PROTOCOL_ROOM   32
+#define ROUTE_ROOM      32
+#define UPLOAD_ID_ROOM  64
+#define DIGEST_ROOM     160 /* the longest is SHA-512 in hex */
 
 static const struct {
     const char *text, *json;
@@ -121,6 +124,12 @@ static void put_duration_ms(struct sl_text *line, uint64_t ns)
     sl_text_printf(line, "%" PRIu64 ".%" PRIu64, tenths / 10, tenths % 10);
 }
 
+/* With three decimals, cut: a stage may be short. */
+static void put_stage_ms(struct sl_text *line, uint64_t ns)
+{
+    sl_text_printf(line, "%" PRIu64 ".%03u", ns / SL_MS, (unsigned)(ns % SL_MS / 1000));
+}
+
 static void put_message(struct sl_text *line, enum sl_log_level level, struct sl_bytes message)
 {
     if (atomic_load(&line_format) == SL_LOG_JSON) {
@@ -142,6 +151,35 @@ static void put_word(struct sl_text *line, struct sl_bytes word, size_t room)
     put_field(line, word.len > 0 ? word : SL_BYTES("-"), room, WORD);
 }
 
+/* Empty fields are left out. */
+static void put_text_member(struct sl_text *line, const char *key, struct sl_bytes value, size_t room)
+{
+    if (value.len == 0)
+        return;
+    sl_text_printf(line, " %s=", key);
+    put_word(line, value, room);
+}
+
+static bool has_stage(const struct sl_log_access *a, size_t i)
+{
+    return i < SL_LOG_STAGES && a->stages[i].name != NULL;
+}
+
+static void put_text_upload(struct sl_text *line, const struct sl_log_access *a)
+{
+    put_text_member(line, "upload", a->upload_id, UPLOAD_ID_ROOM);
+    if (a->files > 1)
+        sl_text_printf(line, " files=%u", a->files);
+    put_text_member(line, "digest", a->digest, DIGEST_ROOM);
+    for (size_t i = 0; has_stage(a, i); i++) {
+        if (a->stages[i].ns == 0)
+            continue;
+        sl_text_printf(line, " %.12s=", a->stages[i].name);
+        put_stage_ms(line, a->stages[i].ns);
+        put_literal(line, "ms");
+    }
+}
+
 static void put_access_text(struct sl_text *line, const struct sl_log_access *a)
 {
     put_time(line);
@@ -157,16 +195,13 @@ static void put_access_text(struct sl_text *line, const struct sl_log_access *a)
     put_duration_ms(line, a->duration_ns);
     put_literal(line, "ms id=");
     put_word(line, a->request_id, REQUEST_ID_ROOM);
-    if (a->error_code.len > 0) {
-        put_literal(line, " error=");
-        put_word(line, a->error_code, ERROR_CODE_ROOM);
-    }
+    put_text_member(line, "error", a->error_code, ERROR_CODE_ROOM);
+    put_text_upload(line, a);
     put_literal(line, " ua=\"");
     put_field(line, a->user_agent.len > 0 ? a->user_agent : SL_BYTES("-"), USER_AGENT_ROOM, QUOTED);
     put_literal(line, "\"\n");
 }
 
-/* Empty fields are left out. */
 static void put_json_member(struct sl_text *line, const char *key, struct sl_bytes value, size_t room)
 {
     if (value.len == 0)
@@ -174,6 +209,20 @@ static void put_json_member(struct sl_text *line, const char *key, struct sl_byt
     sl_text_printf(line, ",\"%s\":\"", key);
     put_field(line, value, room, JSON);
     put_literal(line, "\"");
+}
+
+static void put_json_upload(struct sl_text *line, const struct sl_log_access *a)
+{
+    put_json_member(line, "upload_id", a->upload_id, UPLOAD_ID_ROOM);
+    if (a->files > 1)
+        sl_text_printf(line, ",\"files\":%u", a->files);
+    put_json_member(line, "digest", a->digest, DIGEST_ROOM);
+    for (size_t i = 0; has_stage(a, i); i++) {
+        if (a->stages[i].ns == 0)
+            continue;
+        sl_text_printf(line, ",\"%.12s_ms\":", a->stages[i].name);
+        put_stage_ms(line, a->stages[i].ns);
+    }
 }
 
 static void put_access_json(struct sl_text *line, const struct sl_log_access *a)
@@ -185,12 +234,14 @@ static void put_access_json(struct sl_text *line, const struct sl_log_access *a)
     put_json_member(line, "method", a->method, METHOD_ROOM);
     put_json_member(line, "target", a->target, TARGET_ROOM);
     put_json_member(line, "protocol", a->protocol, PROTOCOL_ROOM);
+    put_json_member(line, "route", a->route, ROUTE_ROOM);
     sl_text_printf(line,
                    ",\"status\":%d,\"bytes_in\":%" PRIu64 ",\"bytes_out\":%" PRIu64 ",\"duration_ms\":", a->status,
                    a->bytes_in, a->bytes_out);
     put_duration_ms(line, a->duration_ns);
     put_json_member(line, "request_id", a->request_id, REQUEST_ID_ROOM);
     put_json_member(line, "error", a->error_code, ERROR_CODE_ROOM);
+    put_json_upload(line, a);
     put_json_member(line, "user_agent", a->user_agent, USER_AGENT_ROOM);
     put_literal(line, "}\n");
 }

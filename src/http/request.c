@@ -2,14 +2,12 @@
 
 #include "sluice/base/clock.h"
 #include "sluice/base/doing.h"
-#include "sluice/base/log.h"
 #include "sluice/http/http.h"
 
 #include <assert.h>
 #include <stdio.h>
 
 #define REQUEST_ID_BYTES_MAX 128
-#define STATUS_NONE          499 /* there was no answer */
 
 static bool is_named(const h2o_header_t *header, const char *name)
 {
@@ -236,6 +234,7 @@ void sl_request_begin(struct sl_request *request, struct sl_http *http, const ch
     request->body_received = 0;
     request->err = SL_OK;
     request->on_sent = NULL;
+    request->brought = NULL;
     request->trailers = (struct sl_text){0};
     request->is_response_started = false;
     request->resume_entry = (h2o_timeout_entry_t){0};
@@ -261,41 +260,4 @@ void sl_request_dropped(struct sl_request *request, size_t n)
 {
     sl_request_took(request, n);
     sl_counter_add(&request->http->stats->discarded_bytes, n);
-}
-
-/* What it was taken for comes first: "DELETE(POST)". */
-static struct sl_bytes method_to_log(struct sl_request *request)
-{
-    h2o_req_t *h2o = &request->h2o;
-    h2o_iovec_t sent = h2o->input.method, method = h2o->method;
-    if (method.base == NULL || h2o_memis(method.base, method.len, sent.base, sent.len))
-        return (struct sl_bytes){sent.base, sent.len};
-    h2o_iovec_t both =
-        h2o_concat(&h2o->pool, method, h2o_iovec_init(H2O_STRLIT("(")), sent, h2o_iovec_init(H2O_STRLIT(")")));
-    return (struct sl_bytes){both.base, both.len};
-}
-
-void sl_request_log(struct sl_request *request, uint64_t now_ns)
-{
-    const h2o_req_t *h2o = &request->h2o;
-    int status = request->is_response_started ? h2o->res.status : STATUS_NONE;
-    sl_metrics_count_request(request->http->stats, request->route,
-                             (struct sl_bytes){h2o->method.base, h2o->method.len}, status);
-    char protocol[] = "HTTP/1.1";
-    protocol[5] = (char)('0' + (h2o->version >> 8));
-    protocol[7] = (char)('0' + (h2o->version & 0xff));
-    struct sl_log_access line = {
-        .remote = request->peer,
-        .method = method_to_log(request),
-        .target = {h2o->input.path.base, h2o->input.path.len},
-        .protocol = sl_bytes_of(protocol),
-        .status = status,
-        .bytes_in = request->body_received,
-        .bytes_out = h2o->bytes_sent,
-        .duration_ns = now_ns - request->begun_ns,
-        .request_id = request->id,
-        .error_code = request->err == SL_OK ? (struct sl_bytes){0} : sl_bytes_of(sl_err_row(request->err)->code),
-        .user_agent = sl_request_header(request, "user-agent"),
-    };
-    sl_log_access(&line);
 }

@@ -254,7 +254,8 @@ static void on_admitted(struct sl_slab_waiter *waiter, struct sl_slab *slab, voi
     struct sl_pipeline *pipeline = ctx;
     (void)waiter;
     pipeline->reserved = slab;
-    sl_histogram_add(&pipeline->intake->stats->stages[SL_STAGE_QUEUE], sl_clock_now_ns() - pipeline->admitted_ns);
+    pipeline->queued_ns = sl_clock_now_ns() - pipeline->admitted_ns;
+    sl_histogram_add(&pipeline->intake->stats->stages[SL_STAGE_QUEUE], pipeline->queued_ns);
     sl_list_append(&pipeline->intake->pipelines, &pipeline->link);
     begin_epoch(pipeline);
     pipeline->is_starved = false;
@@ -335,6 +336,8 @@ struct sl_slab *sl_pipeline_prime(struct sl_pipeline *pipeline, size_t n)
 void sl_pipeline_begin_file(struct sl_pipeline *pipeline, struct sl_session *session)
 {
     pipeline->session = session;
+    session->times.ns[SL_STAGE_QUEUE] += pipeline->queued_ns;
+    pipeline->queued_ns = 0;
     if (pipeline->current != NULL && pipeline->start > pipeline->accepted)
         compact(pipeline);
     begin_epoch(pipeline);

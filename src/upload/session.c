@@ -22,8 +22,10 @@ static void measure(struct sl_session *session, enum sl_session_state next)
                                                             [SL_SESSION_STAGED] = SL_STAGE_FLUSH,
                                                             [SL_SESSION_DONE] = SL_STAGE_COMMIT};
     uint64_t now_ns = sl_clock_now_ns();
-    if (stages[next] != SL_STAGE_QUEUE) /* which is nobody's here */
+    if (stages[next] != SL_STAGE_QUEUE) { /* which is nobody's here */
         sl_histogram_add(&session->intake->stats->stages[stages[next]], now_ns - session->entered_ns);
+        session->times.ns[stages[next]] += now_ns - session->entered_ns;
+    }
     if (next != SL_SESSION_OPENING || session->state == SL_SESSION_IDLE) /* looking and taking space are one stage */
         session->entered_ns = now_ns;
 }
@@ -381,9 +383,22 @@ static void piece_part_done(struct sl_piece *piece)
     session_settle(session);
 }
 
+static void begin_span(struct sl_session_span *span, unsigned pieces, uint64_t now_ns)
+{
+    if (span->pieces == 0)
+        span->from_ns = now_ns;
+    span->pieces += pieces;
+}
+
 static void took(const struct sl_piece *piece, enum sl_stage stage)
 {
-    sl_histogram_add(&piece->session->intake->stats->stages[stage], sl_clock_now_ns() - piece->fed_ns);
+    struct sl_session *session = piece->session;
+    struct sl_session_span *span = stage == SL_STAGE_WRITE ? &session->writing : &session->hashing;
+    uint64_t now_ns = sl_clock_now_ns();
+    sl_histogram_add(&session->intake->stats->stages[stage], now_ns - piece->fed_ns);
+    assert(span->pieces > 0);
+    if (--span->pieces == 0)
+        session->times.ns[stage] += now_ns - span->from_ns;
 }
 
 static void on_piece_written(struct sl_store_write *write, sl_err err, void *ctx)
@@ -448,6 +463,8 @@ bool sl_session_feed(struct sl_session *session, struct sl_piece *piece, struct 
         sl_session_break(session, err);
         return false;
     }
+    begin_span(&session->hashing, piece->parts_inflight, piece->fed_ns);
+    begin_span(&session->writing, 1, piece->fed_ns);
     piece->parts_inflight++;
     session->inflight++;
     bool is_tail = len % SL_SLAB_BLOCK_BYTES != 0;

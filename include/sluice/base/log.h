@@ -31,6 +31,13 @@ void sl_log_stop(void);
  * outside; it needs no newline. */
 void sl_log(enum sl_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* How long something took. The name is ours, at most 12 letters. */
+struct sl_log_stage {
+    const char *name;
+    uint64_t ns; /* 0: it is not told */
+};
+#define SL_LOG_STAGES 8
+
 /* A request and how it ended. All spans are lent for the call and may hold anything; empty means "none". */
 struct sl_log_access {
     struct sl_bytes remote;
@@ -44,6 +51,12 @@ struct sl_log_access {
     struct sl_bytes request_id;
     struct sl_bytes error_code; /* sl_err_row()->code */
     struct sl_bytes user_agent;
+    struct sl_bytes route; /* told to machines only */
+    /* of what it brought */
+    struct sl_bytes upload_id;
+    struct sl_bytes digest;
+    unsigned files;                            /* told from 2 on */
+    struct sl_log_stage stages[SL_LOG_STAGES]; /* a name of NULL ends them */
 };
 
 /* Any thread. */

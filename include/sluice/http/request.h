@@ -50,6 +50,8 @@ struct sl_interim_field {
     struct sl_bytes name, value; /* the name in lower case */
 };
 
+struct sl_brought; /* access.c */
+
 struct sl_body_ops {
     void (*start)(struct sl_request *request);
     void (*resume)(struct sl_request *request);
@@ -72,6 +74,7 @@ struct sl_request {
     struct sl_bytes id;          /* the client's X-Request-Id or one of ours; in the pool */
     bool has_own_id;             /* it is the client's */
     struct sl_bytes peer;
+    struct sl_brought *brought; /* for the log, in the pool; NULL: no file */
     void (*on_sent)(
         void *ctx); /* for the handler that set it: the last byte of the answer is out; NULL: nobody asks */
     void *on_sent_ctx;

@@ -137,6 +137,7 @@ struct sl_store_object {
     bool has_kept_meta;       /* the file system took the metadata */
     bool has_kept_fields;     /* and the text fields in it, if there are any, with it */
     bool has_kept_state;      /* with terms.keep_id: its last state is there */
+    uint64_t synced_ns;       /* how long it waited for syncs, of itself and of its folder */
     int sys_errno;            /* of the last failure, for the log */
     /* the store's */
     struct sl_store *store;
@@ -166,6 +167,7 @@ struct sl_store_object {
     struct sl_bytes state;    /* likewise */
     char *state_out, *room;   /* lent; ours, for a value of the attribute */
     uint64_t wanted, missing; /* of sl_store_expect: its size; what of it is not there */
+    uint64_t sync_from_ns;    /* while it waits for one */
     unsigned step;
     sl_err err;
     const struct sl_store_terms *terms; /* lent while committing */

@@ -36,6 +36,7 @@ struct sl_pipeline {
     uint64_t epoch_ns, epoch_bytes; /* the measure of speed */
     uint64_t touched_ns;
     uint64_t admitted_ns; /* asked to be */
+    uint64_t queued_ns;   /* how long it waited for that, until a file is told */
     uint64_t held_bytes;  /* that came and are not sealed */
     size_t primed;        /* of the first block: bytes that did not come */
     uint64_t remaining;   /* body bytes still to come, SL_STORE_SIZE_UNKNOWN if not known */

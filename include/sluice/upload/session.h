@@ -95,6 +95,7 @@ struct sl_session {
     bool has_kept_fields; /* from DONE on: the text fields are stored with it, if there are any */
     uint64_t created_ns;  /* wall clock: begun; from DONE on: named */
     char id[SL_UPLOAD_ID_BYTES];
+    struct sl_upload_times times; /* so far */
     sl_err why; /* set by the owner before it leaves one that did not fail: why, for the count. SL_OK: SL_CANCELLED */
 
     /* the session's */
@@ -109,10 +110,14 @@ struct sl_session {
     struct sl_hash_job lane_end;
     struct sl_mail later;
     bool has_lane, has_file, wants_to_leave;
-    bool is_counted;          /* among the uploads of the intake's stats */
-    uint64_t entered_ns;      /* its state; is_counted */
-    uint8_t epoch;            /* marks so far */
-    unsigned inflight;        /* pieces being written or hashed */
+    bool is_counted;         /* among the uploads of the intake's stats */
+    uint64_t entered_ns;     /* its state; is_counted */
+    uint8_t epoch;           /* marks so far */
+    unsigned inflight;       /* pieces being written or hashed */
+    struct sl_session_span { /* while there are such pieces */
+        unsigned pieces;
+        uint64_t from_ns;
+    } writing, hashing;
     unsigned lane_jobs;       /* in flight that are no pieces */
     uint64_t written, hashed; /* bytes, for the sum at the end */
 };

@@ -25,6 +25,11 @@ enum sl_stage {
     SL_STAGES
 };
 
+/* What one upload took of each stage. WRITE and HASH: as long as at least one of its pieces was there. */
+struct sl_upload_times {
+    uint64_t ns[SL_STAGES];
+};
+
 struct sl_upload_stats {
     struct sl_counter started, in_flight;
     struct sl_counter stored; /* has its name */

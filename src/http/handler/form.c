@@ -289,10 +289,19 @@ static struct sl_bytes type_to_keep(const struct form_file *file)
     return sl_type_to_keep(file->form->request, sl_bytes_of(file->type));
 }
 
+static void tell_log(const struct form *form)
+{
+    for (struct sl_link *link = form->files.next; link != &form->files; link = link->next) {
+        const struct form_file *file = SL_CONTAINER_OF(link, struct form_file, link);
+        sl_access_add(form->request, file->session.id, &file->session);
+    }
+}
+
 static void reply(struct form *form)
 {
     struct sl_request *request = form->request;
     const struct form_file *refused = form->refused;
+    tell_log(form);
     form->why = refused != NULL ? refused->session.err : SL_OK;
     struct sl_stored *stored = calloc(form->file_count, sizeof *stored);
     if (stored == NULL)
@@ -377,6 +386,7 @@ static void go_on(struct form *form)
 static void fail(struct form *form, sl_err err)
 {
     struct sl_request *request = form->request;
+    tell_log(form);
     form->why = err;
     give_back(form);
     sl_reply_problem(request, err, NULL);
@@ -384,6 +394,7 @@ static void fail(struct form *form, sl_err err)
 
 static void fail_by_file(struct form *form, const struct form_file *file)
 {
+    tell_log(form);
     sl_reply_problem_upload(form->request, &file->session, file->promised, NULL, 0);
     form->why = file->session.err;
     give_back(form);
@@ -415,8 +426,10 @@ static void finish(struct sl_sink *sink)
 
 static void on_abort(struct sl_sink *sink, sl_err why)
 {
-    form_of(sink)->why = why;
-    give_back(form_of(sink));
+    struct form *form = form_of(sink);
+    tell_log(form);
+    form->why = why;
+    give_back(form);
 }
 
 static const struct sl_sink_ops sink_ops = {

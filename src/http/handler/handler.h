@@ -2,6 +2,7 @@
 #ifndef SLUICE_HTTP_HANDLER_HANDLER_H
 #define SLUICE_HTTP_HANDLER_HANDLER_H
 
+#include "sluice/http/access.h"
 #include "sluice/http/http.h"
 #include "sluice/http/reply.h"
 

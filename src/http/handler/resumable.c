@@ -2,6 +2,7 @@
 
 #include "rules.h"
 #include "sluice/base/clock.h"
+#include "sluice/http/access.h"
 #include "sluice/net/peers.h"
 
 #include <assert.h>
@@ -70,8 +71,14 @@ void sl_resumption_hand_over(struct sl_resumption *r, void (*on_closed)(struct s
 
 /* ---- answers ---- */
 
+static void tell_log(struct sl_resumption *r)
+{
+    sl_access_add(r->request, r->id, &r->resumable.session);
+}
+
 static void answer(struct sl_resumption *r, void (*by)(struct sl_resumption *r))
 {
+    tell_log(r);
     by(r);
     if (r->on_closed != NULL)
         close_all(r);
@@ -81,6 +88,7 @@ static void answer(struct sl_resumption *r, void (*by)(struct sl_resumption *r))
 
 static void refuse(struct sl_resumption *r, sl_err err)
 {
+    tell_log(r);
     r->dialect->refused(r, err == SL_NOT_FOUND ? SL_UPLOAD_GONE : err);
     r->resumable.session.why = err;
     give_back(r);
@@ -165,8 +173,10 @@ static void finish(struct sl_sink *sink)
 
 static void on_abort(struct sl_sink *sink, sl_err why)
 {
-    resumption_of(sink)->resumable.session.why = why;
-    give_back(resumption_of(sink));
+    struct sl_resumption *r = resumption_of(sink);
+    tell_log(r);
+    r->resumable.session.why = why;
+    give_back(r);
 }
 
 static const struct sl_sink_ops sink_ops = {

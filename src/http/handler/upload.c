@@ -60,6 +60,7 @@ static void give_back(struct upload *upload)
 
 static void refuse(struct upload *upload)
 {
+    sl_access_add(upload->request, upload->session.id, &upload->session);
     sl_reply_problem_upload(upload->request, &upload->session, upload->promised, NULL, 0);
     give_back(upload);
 }
@@ -70,6 +71,7 @@ static void reply(struct upload *upload)
     struct sl_bytes name = upload->filename.len > 0 ? upload->filename : sl_path_leaf(&upload->session.path);
     struct sl_stored stored = {
         .session = &upload->session, .filename = name, .type = sl_media_type_of(upload->request, upload->type, name)};
+    sl_access_add(upload->request, upload->session.id, &upload->session);
     sl_reply_stored(upload->request, upload->is_json, &stored, 1, NULL, 0);
     give_back(upload);
 }
@@ -100,8 +102,10 @@ static void finish(struct sl_sink *sink)
 
 static void on_abort(struct sl_sink *sink, sl_err why)
 {
-    upload_of(sink)->session.why = why;
-    give_back(upload_of(sink));
+    struct upload *upload = upload_of(sink);
+    sl_access_add(upload->request, upload->session.id, &upload->session);
+    upload->session.why = why;
+    give_back(upload);
 }
 
 static const struct sl_sink_ops sink_ops = {

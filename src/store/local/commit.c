@@ -275,6 +275,7 @@ static void on_noted(struct sl_store_object *object, const struct sl_disk_op *op
 static void on_folder_synced(struct sl_dirsync_waiter *waiter, sl_err err)
 {
     struct sl_store_object *object = SL_CONTAINER_OF(waiter, struct sl_store_object, dirsync);
+    sl_local_sync_ended(object);
     object->err = err;
     if (err != SL_OK)
         object->sys_errno = waiter->sys_errno;
@@ -300,6 +301,7 @@ static void on_named(struct sl_store_object *object)
         return;
     }
     object->dirsync.dir_fd = object->walk.dir_fd;
+    sl_local_sync_begun(object);
     sl_dirsync_wait(object->store, object->path, &object->dirsync, on_folder_synced);
 }
 
@@ -506,7 +508,10 @@ static void on_commit_step(struct sl_disk_op *op, void *ctx)
     case COMMIT_STAT_FIRST: on_stat_first(object); return;
     case COMMIT_DESCRIBE: on_described(object, op); return;
     case COMMIT_STAT: on_stat(object); return;
-    case COMMIT_SYNC: open_folder(object); return;
+    case COMMIT_SYNC:
+        sl_local_sync_ended(object);
+        open_folder(object);
+        return;
     case COMMIT_LINK: on_linked(object, op); return;
     case COMMIT_LOOK: on_looked(object, op); return;
     case COMMIT_LINK_TEMP:
@@ -573,6 +578,7 @@ static void commit_run(struct sl_store_object *object, enum commit_step step)
     case COMMIT_UNDO_STAT: sl_disk_stat(disk, op, fd, "", &object->look.stat, on_commit_step, object); return;
     case COMMIT_SYNC: {
         bool data_only = object->store->root->options.durability == SL_DURABILITY_DATA;
+        sl_local_sync_begun(object);
         sl_disk_sync(disk, op, fd, data_only, on_commit_step, object);
         return;
     }

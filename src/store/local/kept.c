@@ -131,6 +131,7 @@ static void keep_finish(struct sl_store_object *object, sl_err err, int sys_errn
 static void on_uploads_synced(struct sl_dirsync_waiter *waiter, sl_err err)
 {
     struct sl_store_object *object = SL_CONTAINER_OF(waiter, struct sl_store_object, dirsync);
+    sl_local_sync_ended(object);
     object->is_id_sure = err == SL_OK;
     keep_finish(object, err, waiter->sys_errno);
 }
@@ -141,6 +142,7 @@ void sl_kept_sync_uploads(struct sl_store_object *object,
     /* A folder that no path below files/ has. */
     static const struct sl_path uploads = {.len = sizeof "//uploads" - 1, .text = "//uploads"};
     object->dirsync.dir_fd = object->store->root->uploads_fd;
+    sl_local_sync_begun(object);
     sl_dirsync_wait(object->store, &uploads, &object->dirsync, on_synced);
 }
 
@@ -183,9 +185,15 @@ static void on_keep_step(struct sl_disk_op *op, void *ctx)
     }
     switch (step) {
     case KEEP_REFUSE: keep_finish(object, object->err, 0); return;
-    case KEEP_SYNC_BYTES: keep_run(object, KEEP_STATE); return;
+    case KEEP_SYNC_BYTES:
+        sl_local_sync_ended(object);
+        keep_run(object, KEEP_STATE);
+        return;
     case KEEP_STATE: on_state_written(object); return;
-    case KEEP_SYNC: keep_name(object); return;
+    case KEEP_SYNC:
+        sl_local_sync_ended(object);
+        keep_name(object);
+        return;
     case KEEP_NAME:
         sl_kept_set_id(object, object->keep_id);
         sync_uploads(object);
@@ -203,9 +211,13 @@ static void keep_run(struct sl_store_object *object, enum keep_step step)
     case KEEP_REFUSE: /* in a later turn, as everything */
         sl_disk_stat(disk, op, object->fd, "", &object->look.stat, on_keep_step, object);
         return;
-    case KEEP_SYNC_BYTES: sl_disk_sync(disk, op, object->fd, true, on_keep_step, object); return;
+    case KEEP_SYNC_BYTES:
+        sl_local_sync_begun(object);
+        sl_disk_sync(disk, op, object->fd, true, on_keep_step, object);
+        return;
     case KEEP_STATE: sl_kept_write(object, object->keep_id, object->state, on_keep_step); return;
     case KEEP_SYNC:
+        sl_local_sync_begun(object);
         sl_disk_sync(disk, op, object->fd, durability_of(object) == SL_DURABILITY_DATA, on_keep_step, object);
         return;
     case KEEP_NAME:

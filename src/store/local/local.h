@@ -111,6 +111,17 @@ bool sl_local_etag_of_digests(const struct sl_digests *digests, char etag_out[SL
 
 uint64_t sl_local_modified_ns(const struct statx *stat);
 
+/* Around each wait of an object for a sync; they may not overlap. */
+static inline void sl_local_sync_begun(struct sl_store_object *object)
+{
+    object->sync_from_ns = sl_clock_now_ns();
+}
+
+static inline void sl_local_sync_ended(struct sl_store_object *object)
+{
+    object->synced_ns += sl_clock_now_ns() - object->sync_from_ns;
+}
+
 /* Kernels count the times of files in ticks: one may be that of the tick before. */
 #define SL_LOCAL_TICK_NS (20 * SL_MS)
 

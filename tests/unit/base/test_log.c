@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -190,6 +191,28 @@ static void access_with_error_gives_its_code(void **state)
                        "\"user_agent\":\"curl/7.88.1\"}\n");
 }
 
+static void access_with_uploads_tells_of_them(void **state)
+{
+    struct sl_log_access access = whole_access();
+    access.route = SL_BYTES("file");
+    access.upload_id = SL_BYTES("ddomxm5442e4b5vxj24homcsys");
+    access.digest = SL_BYTES("sha-256:98ea6e4f");
+    access.files = 2;
+    access.stages[0] = (struct sl_log_stage){"queue", 0};
+    access.stages[1] = (struct sl_log_stage){"write", 12345999};
+    access.stages[2] = (struct sl_log_stage){"sync", 1000};
+    assert_access_line(SL_LOG_TEXT, &access,
+                       " 127.0.0.1 \"PUT /files/x HTTP/1.1\" 201 in=1048576 out=42 12.3ms id=abc "
+                       "upload=ddomxm5442e4b5vxj24homcsys files=2 digest=sha-256:98ea6e4f write=12.345ms "
+                       "sync=0.001ms ua=\"curl/7.88.1\"\n");
+    assert_access_line(SL_LOG_JSON, &access,
+                       "\",\"remote\":\"127.0.0.1\",\"method\":\"PUT\",\"target\":\"/files/x\","
+                       "\"protocol\":\"HTTP/1.1\",\"route\":\"file\",\"status\":201,\"bytes_in\":1048576,"
+                       "\"bytes_out\":42,\"duration_ms\":12.3,\"request_id\":\"abc\","
+                       "\"upload_id\":\"ddomxm5442e4b5vxj24homcsys\",\"files\":2,\"digest\":\"sha-256:98ea6e4f\","
+                       "\"write_ms\":12.345,\"sync_ms\":0.001,\"user_agent\":\"curl/7.88.1\"}\n");
+}
+
 static void access_empty_fields_give_dashes_or_nothing(void **state)
 {
     struct sl_log_access access = {.status = 400};
@@ -298,10 +321,13 @@ static void access_space_in_bare_field_cannot_forge_another(void **state)
                                    .protocol = forged,
                                    .request_id = forged,
                                    .error_code = forged,
-                                   .user_agent = forged};
+                                   .user_agent = forged,
+                                   .upload_id = forged,
+                                   .digest = forged};
     assert_access_line(SL_LOG_TEXT, &access,
                        " a\\x20in=9\\x0a \"a\\x20in=9\\x0a a\\x20in=9\\x0a a\\x20in=9\\x0a\" 0 in=0 out=0 0.0ms "
-                       "id=a\\x20in=9\\x0a error=a\\x20in=9\\x0a ua=\"a in=9\\x0a\"\n");
+                       "id=a\\x20in=9\\x0a error=a\\x20in=9\\x0a upload=a\\x20in=9\\x0a "
+                       "digest=a\\x20in=9\\x0a ua=\"a in=9\\x0a\"\n");
 }
 
 static void log_hostile_message_stays_one_line(void **state)
@@ -336,15 +362,18 @@ static void access_fields_too_long_are_cut_between_characters(void **state)
         for (size_t at = 0; at < sizeof raw; at++)
             raw[at] = characters[i].raw.base[at % unit];
         const struct sl_bytes huge = {raw, sizeof raw / unit * unit};
-        struct sl_log_access access = {huge,       huge,       huge, huge, -2147483647, UINT64_MAX,
-                                       UINT64_MAX, UINT64_MAX, huge, huge, huge};
+        struct sl_log_access access = {huge, huge, huge, huge, -2147483647, UINT64_MAX, UINT64_MAX, UINT64_MAX,
+                                       huge, huge, huge, huge, huge,        huge,       UINT_MAX,   {{0}}};
+        for (size_t stage = 0; stage < SL_LOG_STAGES; stage++)
+            access.stages[stage] = (struct sl_log_stage){"twelve bytes", UINT64_MAX};
         for (int format = SL_LOG_TEXT; format <= SL_LOG_JSON; format++) {
             char *line = access_line((enum sl_log_format)format, &access);
             const char *shown = format == SL_LOG_JSON ? characters[i].json : characters[i].text;
             const char *at = line;
+            const int fields = format == SL_LOG_JSON ? 10 : 9;
             int cuts = 0;
             assert_true(strlen(line) + TIME_LEN + 9 <= SL_LOG_LINE_BYTES);
-            while ((at = strstr(at, shown)) != NULL && cuts < 7) {
+            while ((at = strstr(at, shown)) != NULL && cuts < fields) {
                 while (strncmp(at, shown, strlen(shown)) == 0)
                     at += strlen(shown);
                 if (strncmp(at, "...", 3) == 0) {
@@ -352,7 +381,7 @@ static void access_fields_too_long_are_cut_between_characters(void **state)
                     cuts++;
                 }
             }
-            assert_int_equal(cuts, 7);
+            assert_int_equal(cuts, fields);
             assert_string_equal(line + strlen(line) - 5 - (format == SL_LOG_JSON),
                                 format == SL_LOG_JSON ? "...\"}\n" : "...\"\n");
             free(line);
@@ -657,6 +686,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(access_whole_gives_exact_line),
         cmocka_unit_test(access_with_error_gives_its_code),
+        cmocka_unit_test(access_with_uploads_tells_of_them),
         cmocka_unit_test(access_empty_fields_give_dashes_or_nothing),
         cmocka_unit_test(access_duration_is_rounded_to_tenths),
         cmocka_unit_test(log_each_level_gives_exact_line),
