@@ -46,6 +46,7 @@ struct program {
     struct sl_peers *peers; /* NULL: an address may have as many connections as there are */
     struct sl_tls *tls;     /* NULL: no listener is TLS */
     struct sl_notify notify;
+    int log_fd;
     bool is_counted; /* what is unfinished, and nobody else serves the root that could change it */
     struct sl_metrics *metrics;
     char confined[160];
@@ -182,6 +183,20 @@ static struct sl_uploads_options uploads_options(const struct sl_config *config)
                                            config->max_upload_bytes == 0 ? UINT64_MAX : config->max_upload_bytes};
 }
 
+/* By whoever will open it again. false: message_out tells why. */
+static bool open_log(struct program *program, char *message_out, size_t room)
+{
+    const char *path = program->config.log_file;
+    program->log_fd = STDERR_FILENO;
+    int failed = path[0] != '\0' ? sl_log_open(path, &program->log_fd) : 0;
+    if (failed != 0)
+        snprintf(message_out, room,
+                 "log-file: cannot write %.256s: %s; name one in a folder that this user may write, or leave it out: "
+                 "the log goes to stderr then",
+                 path, strerror(failed));
+    return failed == 0;
+}
+
 /* What a reload will not find: the files were read by root. */
 static const char *find_unreadable(const struct sl_files *files)
 {
@@ -240,7 +255,7 @@ static int prepare(struct program *program, struct sl_worker_options *options)
     if (!open_listeners(program, &config->listeners, 0, options) ||
         !open_listeners(program, &config->admin_listeners, config->listeners.count, options))
         return EXIT_BAD_START;
-    if (become(program, message, sizeof message) != SL_OK)
+    if (become(program, message, sizeof message) != SL_OK || !open_log(program, message, sizeof message))
         return say_and_fail(message, EXIT_BAD_START);
     return open_root(program);
 }
@@ -325,6 +340,8 @@ static void say_started(const struct program *program)
     printf("  %-11s %s\n", "engine", program->engine_reason);
     printf("  %-11s %s\n", "durability", durability[config->durability]);
     printf("  %-11s %s\n", "confined", program->confined);
+    if (config->log_file[0] != '\0')
+        printf("  %-11s %s\n", "log", config->log_file);
     if (program->user[0] != '\0')
         printf("  %-11s %s\n", "user", program->user);
     say_fds(program);
@@ -383,16 +400,24 @@ static void end_on_next_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* SIGHUP. What serves now goes on serving if the new files are not good. (The log goes to stderr: there is nothing to
- * reopen.) */
-static void reload(struct program *program)
+static void reopen_log(const struct program *program)
+{
+    const char *path = program->config.log_file;
+    int fd, failed = sl_log_open(path, &fd);
+    if (failed != 0) {
+        sl_log(SL_LOG_ERROR, "log-file: %.256s cannot be opened again (%s); lines go on to where they went", path,
+               strerror(failed));
+        return;
+    }
+    sl_log_move(fd);
+    sl_log(SL_LOG_INFO, "log opened anew");
+}
+
+/* What serves now goes on serving if the new files are not good. */
+static void reload_tls(struct program *program)
 {
     char message[512];
     struct sl_tls *tls;
-    if (program->tls == NULL) {
-        sl_log(SL_LOG_INFO, "SIGHUP: there are no certificates to reload");
-        return;
-    }
     if (!load_tls(&program->config, &tls, message, sizeof message)) {
         sl_log(SL_LOG_ERROR, "certificates not reloaded, the old ones stay: %s%s%s", message,
                program->config.user[0] != '\0' ? "; they are read as user " : "", program->config.user);
@@ -403,6 +428,18 @@ static void reload(struct program *program)
     for (unsigned i = 0; i < program->worker_count; i++)
         sl_worker_set_tls(program->workers[i], tls);
     sl_log(SL_LOG_INFO, "certificates reloaded");
+}
+
+/* SIGHUP */
+static void reload(struct program *program)
+{
+    bool has_log = program->config.log_file[0] != '\0';
+    if (has_log)
+        reopen_log(program);
+    if (program->tls != NULL)
+        reload_tls(program);
+    if (!has_log && program->tls == NULL)
+        sl_log(SL_LOG_INFO, "SIGHUP: there is no log file to open anew, and there are no certificates to reload");
 }
 
 /* true: nothing is left to do of what a restart leaves that overlaps: the one before has gone, its temporary files are
@@ -517,7 +554,7 @@ int main(int argc, char *argv[], char *envp[])
     int status = start(&program);
     if (status != 0)
         return status;
-    sl_log_start(program.config.log_format, STDERR_FILENO);
+    sl_log_start(program.config.log_format, program.log_fd);
     take_notify_socket(&program);
     say_started(&program);
     sl_notify_ready(&program.notify);
@@ -526,6 +563,8 @@ int main(int argc, char *argv[], char *envp[])
     status = stop_workers(&program);
     remove_sockets(&program);
     sl_log_stop();
+    if (program.log_fd != STDERR_FILENO)
+        close(program.log_fd);
     if (status != EXIT_STUCK)
         dispose(&program);
     close(signal_fd);

@@ -344,5 +344,6 @@ void sl_config_dispose(struct sl_config *config)
     free(config->base_path);
     free(config->cors_origins);
     free(config->name_template);
+    free(config->log_file);
     *config = (struct sl_config){0};
 }

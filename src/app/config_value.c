@@ -82,6 +82,17 @@ static bool set_directory(struct sl_config_load *load, const struct sl_setting *
     return true;
 }
 
+/* Whether it can be written is found out when it is opened. */
+static bool set_file(struct sl_config_load *load, const struct sl_setting *setting, char **member)
+{
+    if (setting->value.len > 0 && !sl_config_is_whole_path(load, setting))
+        return false;
+    if (setting->value.len > 0 && setting->value.base[setting->value.len - 1] == '/')
+        return sl_config_refuse(load, setting, "is a directory; name a file, e.g. /var/log/sluice/sluice.log");
+    sl_config_keep_text(member, setting->value);
+    return true;
+}
+
 /* Whether there is such a user is found out when it is to be become. */
 static bool set_user(struct sl_config_load *load, const struct sl_setting *setting, char **member)
 {
@@ -272,6 +283,7 @@ static bool set_one(struct sl_config_load *load, const struct sl_setting *settin
         if (is_first)
             sl_config_drop_files(member);
         return sl_config_add_file(load, setting, member);
+    case SL_KIND_FILE: return set_file(load, setting, member);
     case SL_KIND_DIRECTORY: return set_directory(load, setting, member);
     case SL_KIND_URL: return sl_config_set_url(load, setting, member);
     case SL_KIND_BASE_PATH: return sl_config_set_base_path(load, setting, member);

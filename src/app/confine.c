@@ -54,6 +54,7 @@ static uint64_t access_of(enum sl_place_use use)
     case SL_PLACE_STORE: return ACCESS_STORE;
     case SL_PLACE_READ: return LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
     case SL_PLACE_SOCKET: return LANDLOCK_ACCESS_FS_REMOVE_FILE;
+    case SL_PLACE_LOG: return LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG;
     }
     return 0;
 }
@@ -118,7 +119,7 @@ sl_err sl_confine(const struct sl_place *places, size_t count, char *words_out, 
 
 /* ---- what the program needs ---- */
 
-#define PLACES_MAX (1 + 4 * SL_FILES_MAX + 2 * SL_LISTEN_MAX)
+#define PLACES_MAX (1 + 4 * SL_FILES_MAX + 2 * SL_LISTEN_MAX + 2)
 
 struct places {
     struct sl_place at[PLACES_MAX];
@@ -152,13 +153,17 @@ static char *real_folder_of(const char *path)
     return realpath(path, real) != NULL ? folder_of(real) : NULL;
 }
 
-/* Such files are often links into another folder, and are replaced by renaming. */
+/* Such a file is often a link into another folder, and is replaced by renaming. */
+static void add_file(struct places *places, const char *path, enum sl_place_use use)
+{
+    add(places, folder_of(path), use);
+    add(places, real_folder_of(path), use);
+}
+
 static void add_files(struct places *places, const struct sl_files *files)
 {
-    for (size_t i = 0; i < files->count; i++) {
-        add(places, folder_of(files->at[i]), SL_PLACE_READ);
-        add(places, real_folder_of(files->at[i]), SL_PLACE_READ);
-    }
+    for (size_t i = 0; i < files->count; i++)
+        add_file(places, files->at[i], SL_PLACE_READ);
 }
 
 static void add_sockets(struct places *places, const struct sl_listeners *listeners)
@@ -174,6 +179,8 @@ sl_err sl_confine_to_config(const struct sl_config *config, char *words_out, siz
     add(&places, strdup(config->root), SL_PLACE_STORE);
     add_files(&places, &config->tls_certs);
     add_files(&places, &config->tls_keys);
+    if (config->log_file[0] != '\0')
+        add_file(&places, config->log_file, SL_PLACE_LOG);
     add_sockets(&places, &config->listeners);
     add_sockets(&places, &config->admin_listeners);
     sl_err err = sl_confine(places.at, places.count, words_out, room);

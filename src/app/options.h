@@ -12,6 +12,7 @@
 enum sl_option_kind {
     SL_KIND_LISTEN,
     SL_KIND_FILES,
+    SL_KIND_FILE,
     SL_KIND_DIRECTORY,
     SL_KIND_URL,
     SL_KIND_BASE_PATH,

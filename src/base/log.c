@@ -9,6 +9,8 @@
 #include "sluice/base/utf8.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -282,9 +284,25 @@ void sl_log_access(const struct sl_log_access *access)
 
 static void put_lost(struct sl_text *line, uint64_t lines)
 {
-    char message[80];
-    int n = snprintf(message, sizeof message, "the log was too slow: %" PRIu64 " lines were lost", lines);
+    char message[128];
+    int n = snprintf(message, sizeof message,
+                     "the log was too slow, or could not be written: %" PRIu64 " lines were lost", lines);
     put_message(line, SL_LOG_WARN, (struct sl_bytes){message, (size_t)n});
+}
+
+int sl_log_open(const char *path, int *fd_out)
+{
+    /* A pipe that nobody reads would keep us waiting here. */
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
+    if (fd < 0)
+        return errno;
+    *fd_out = fd;
+    return 0;
+}
+
+void sl_log_move(int to)
+{
+    sl_log_writer_move(to);
 }
 
 void sl_log_start(enum sl_log_format format, int fd)

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -26,12 +27,13 @@ static struct {
     size_t head; /* the oldest byte of the ring */
     size_t queued_bytes;
     uint64_t lost_lines; /* and not yet told */
+    int next_fd;         /* whose file takes the place of fd's; -1: none */
     int fd;              /* fixed while running */
     sl_log_lost_cb put_lost;
     pthread_t thread;
     bool is_mid_line; /* log thread: what was written last does not end in a newline */
     char ring[SL_LOG_BUFFER_BYTES];
-} w = {.lock = PTHREAD_MUTEX_INITIALIZER, .has_news = PTHREAD_COND_INITIALIZER};
+} w = {.lock = PTHREAD_MUTEX_INITIALIZER, .has_news = PTHREAD_COND_INITIALIZER, .next_fd = -1};
 
 /* --- callers --- */
 
@@ -60,6 +62,18 @@ void sl_log_writer_put(struct sl_bytes line)
     pthread_mutex_unlock(&w.lock);
     if (!is_running)
         (void)!write(STDERR_FILENO, line.base, line.len);
+}
+
+void sl_log_writer_move(int to)
+{
+    pthread_mutex_lock(&w.lock);
+    assert(w.is_running && to >= 0);
+    int before = w.next_fd;
+    w.next_fd = to;
+    pthread_cond_signal(&w.has_news);
+    pthread_mutex_unlock(&w.lock);
+    if (before >= 0)
+        close(before);
 }
 
 /* --- the log's thread --- */
@@ -114,12 +128,30 @@ static void lose_queued(void)
     }
 }
 
+/* What was begun is ended where it was. */
+static bool may_move(void)
+{
+    return w.next_fd >= 0 && (!w.is_mid_line || w.queued_bytes == 0);
+}
+
+/* The number stays, so whoever lent it need not know. Lock held. */
+static void move(void)
+{
+    (void)dup3(w.next_fd, w.fd, O_CLOEXEC); /* fails for no file that is open */
+    close(w.next_fd);
+    w.next_fd = -1;
+    w.is_mid_line = false;
+}
+
 /* Entered and left with the lock held, as the next one; writes without it. */
 static bool write_queued(void)
 {
     size_t to_end = sizeof w.ring - w.head;
     const char *base = w.ring + w.head;
     size_t len = w.queued_bytes < to_end ? w.queued_bytes : to_end;
+    const char *end = w.next_fd >= 0 ? memchr(base, '\n', len) : NULL;
+    if (end != NULL) /* the rest of the line, before we move */
+        len = (size_t)(end - base) + 1;
     size_t written = 0;
     pthread_mutex_unlock(&w.lock);
     bool is_written = write_some(base, len, &written);
@@ -155,7 +187,10 @@ static void *log_main(void *arg)
     bool is_failing = false; /* then the next attempt waits for the next line */
     pthread_mutex_lock(&w.lock);
     for (;;) {
-        if (!is_failing && w.queued_bytes > 0) {
+        if (may_move()) {
+            move();
+            is_failing = false;
+        } else if (!is_failing && w.queued_bytes > 0) {
             is_failing = !write_queued();
         } else if (!is_failing && w.lost_lines > 0) {
             is_failing = !write_lost();
@@ -167,6 +202,7 @@ static void *log_main(void *arg)
         }
     }
     w.is_running = false;
+    assert(w.next_fd < 0);
     pthread_mutex_unlock(&w.lock);
     return NULL;
 }

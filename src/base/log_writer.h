@@ -12,6 +12,9 @@ typedef void (*sl_log_lost_cb)(struct sl_text *line, uint64_t lines);
 void sl_log_writer_start(int fd, sl_log_lost_cb put_lost);
 void sl_log_writer_stop(void);
 
+/* sl_log_move. */
+void sl_log_writer_move(int to);
+
 /* Any thread. line: one line with its newline, at most SL_LOG_LINE_BYTES; copied. */
 void sl_log_writer_put(struct sl_bytes line);
 

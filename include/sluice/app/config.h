@@ -93,6 +93,7 @@ struct sl_config {
     unsigned hash_threads;
     uint64_t buffer_memory_bytes;
     enum sl_log_format log_format;
+    char *log_file; /* "": stderr */
     unsigned shutdown_timeout_s;
     unsigned head_timeout_s;
     unsigned body_timeout_s;

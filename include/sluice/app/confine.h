@@ -9,9 +9,10 @@
 #include <stddef.h>
 
 enum sl_place_use {
-    SL_PLACE_STORE, /* a folder: its files are made, read, written, linked, removed */
-    SL_PLACE_READ,  /* a folder: its files are read */
-    SL_PLACE_SOCKET /* a folder: a socket in it is removed in the end */
+    SL_PLACE_STORE,  /* a folder: its files are made, read, written, linked, removed */
+    SL_PLACE_READ,   /* a folder: its files are read */
+    SL_PLACE_SOCKET, /* a folder: a socket in it is removed in the end */
+    SL_PLACE_LOG     /* a folder: files in it are made and written, and neither read nor cut */
 };
 
 struct sl_place {
@@ -29,7 +30,7 @@ long sl_confine_version(void);
 SL_MUST_CHECK sl_err sl_confine(const struct sl_place *places, size_t count, char *words_out, size_t room);
 
 /* The same, to what the program needs that `config` (lent for the call) describes: its root, the folders of its
- * certificates, which it reads again when it is told to, and of its sockets. */
+ * certificates and of its log, which it opens again when it is told to, and of its sockets. */
 SL_MUST_CHECK sl_err sl_confine_to_config(const struct sl_config *config, char *words_out, size_t room);
 
 #endif

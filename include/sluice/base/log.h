@@ -1,12 +1,13 @@
 /* The log: one line a thing that happened, as text or JSON, from any thread.
  *
  * Logging never waits: a line goes into a bounded buffer and a thread of the log's own writes it. When the reader of
- * the log is too slow lines are lost, and once it has caught up a line tells how many.
+ * the log is too slow, or its disk is full, lines are lost, and once it has caught up a line tells how many.
  * Only http and app log; lower floors return what they have to say. */
 #ifndef SLUICE_BASE_LOG_H
 #define SLUICE_BASE_LOG_H
 
 #include "sluice/base/bytes.h"
+#include "sluice/base/err.h"
 
 #include <stdint.h>
 
@@ -20,12 +21,21 @@
 enum sl_log_format { SL_LOG_TEXT, SL_LOG_JSON };
 enum sl_log_level { SL_LOG_ERROR, SL_LOG_WARN, SL_LOG_INFO, SL_LOG_DEBUG };
 
+/* Opens a file to log to, for appending, and makes it if it is not there; never waits. *fd_out is yours. Errors are
+ * those of open(2), as an errno; 0: none. */
+SL_MUST_CHECK int sl_log_open(const char *path, int *fd_out);
+
 /* Starts the log's thread. fd: lent until stop. Aborts when there is no thread: start-up only. Before it and after
  * stop, lines go straight to stderr, as text, and may block. */
 void sl_log_start(enum sl_log_format format, int fd);
 
 /* Writes what is buffered and ends the thread. The fd is not closed. Not started is fine. */
 void sl_log_stop(void);
+
+/* From some line on the log goes to the file of `to` (taken), and that before is let go: the fd of sl_log_start leads
+ * to the new one then. No line is lost by it, and none is torn. Any thread, while the log is started; the last of
+ * several calls counts. */
+void sl_log_move(int to);
 
 /* Any thread. The whole message is escaped (sl_text_put_escaped, or as a JSON string), so it may hold bytes from
  * outside; it needs no newline. */

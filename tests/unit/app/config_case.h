@@ -82,6 +82,7 @@ static inline void config_case_show(const struct sl_config *config, const struct
         for (size_t i = 0; i < ((const struct sl_files *)member)->count; i++)
             sl_text_printf(&text, "%s%s", i > 0 ? "," : "", ((const struct sl_files *)member)->at[i]);
         break;
+    case SL_KIND_FILE:
     case SL_KIND_DIRECTORY:
     case SL_KIND_USER:
     case SL_KIND_URL:

@@ -50,6 +50,7 @@ static const struct precedence_row precedence[] = {
     {"write-timeout", {0, "1", "2", "3"}, {"60", "1", "2", "3"}},
     {"min-rate", {0, "1", "2k", "0"}, {"100", "1", "2000", "0"}},
     {"log-format", {0, "json", "text", "json"}, {"0", "1", "0", "1"}},
+    {"log-file", {0, "/f", "/e,2", "/o"}, {"", "/f", "/e,2", "/o"}},
 };
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 

@@ -24,7 +24,7 @@
 enum { UNSUPPORTED = 77 };
 
 static struct scratch top;
-static char store[80], readable[80], sockets[80], outside[80];
+static char store[80], readable[80], sockets[80], logs[80], outside[80];
 
 /* Only in the child: cmocka's asserts would go on as the parent. */
 #define EXPECT(what)                                                                     \
@@ -50,6 +50,7 @@ static int setup(void **state)
     make_folder("store", store);
     make_folder("readable", readable);
     make_folder("sockets", sockets);
+    make_folder("logs", logs);
     make_folder("outside", outside);
     return 0;
 }
@@ -62,9 +63,10 @@ static int teardown(void **state)
 
 static void confine(void)
 {
-    const struct sl_place places[] = {{store, SL_PLACE_STORE}, {readable, SL_PLACE_READ}, {sockets, SL_PLACE_SOCKET}};
+    const struct sl_place places[] = {
+        {store, SL_PLACE_STORE}, {readable, SL_PLACE_READ}, {sockets, SL_PLACE_SOCKET}, {logs, SL_PLACE_LOG}};
     char words[160];
-    sl_err err = sl_confine(places, 3, words, sizeof words);
+    sl_err err = sl_confine(places, sizeof places / sizeof places[0], words, sizeof words);
     if (err == SL_UNSUPPORTED)
         _exit(UNSUPPORTED);
     EXPECT(err == SL_OK);
@@ -158,6 +160,11 @@ static void places_give_what_they_say(void)
     EXPECT(is_refused(sockets, "there", O_RDONLY) && is_refused(sockets, "new", O_CREAT | O_WRONLY));
     snprintf(path, sizeof path, "%s/there", sockets);
     EXPECT(unlink(path) == 0);
+    EXPECT(!is_refused(logs, "there", O_WRONLY | O_APPEND) &&
+           !is_refused(logs, "new", O_CREAT | O_WRONLY | O_APPEND));
+    EXPECT(is_refused(logs, "there", O_RDONLY));
+    snprintf(path, sizeof path, "%s/there", logs);
+    EXPECT(unlink(path) != 0 && errno == EACCES);
 }
 
 static void refuse_a_place_that_is_not_there(void)

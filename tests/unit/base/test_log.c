@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,8 @@ static struct {
     size_t next;     /* log thread */
     bool is_lasting; /* the last fault goes on for ever */
     int tried_fd;    /* eventfd, raised after each faulty or faultless write to fd */
-} order = {.fd = -1};
+    int move_to;     /* the log thread: where the log is to go behind the next write; -1: nowhere */
+} order = {.fd = -1, .move_to = -1};
 
 static ssize_t write_as_ordered(int fd, const void *base, size_t len)
 {
@@ -58,6 +60,9 @@ ssize_t write(int fd, const void *base, size_t len)
     ssize_t n = write_as_ordered(fd, base, len);
     int error = errno;
     uint64_t one = 1;
+    if (order.move_to >= 0)
+        sl_log_move(order.move_to);
+    order.move_to = -1;
     (void)syscall(SYS_write, order.tried_fd, &one, sizeof one);
     errno = error;
     return n;
@@ -431,7 +436,8 @@ static void tally_text(struct tally *tally, char *text)
             assert_true(tally->kept == 0 || n > tally->last);
             tally->last = n;
             tally->kept++;
-        } else if (sscanf(line + TIME_LEN, " WARN the log was too slow: %lu lines were lost", &lost) == 1) {
+        } else if (sscanf(line + TIME_LEN, " WARN the log was too slow, or could not be written: %lu lines were lost",
+                          &lost) == 1) {
             assert_true(lost > 0);
             tally->lost += lost;
         }
@@ -615,6 +621,97 @@ static void *log_lines(void *arg)
     return NULL;
 }
 
+/* --- moving on to another file --- */
+
+static int copy_of(int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    assert_true(copy >= 0);
+    return copy;
+}
+
+static void wait_until_written(int fd)
+{
+    struct stat st = {0};
+    while (fstat(fd, &st) == 0 && st.st_size == 0)
+        sched_yield();
+}
+
+static void move_goes_on_in_the_new_file_and_loses_nothing(void **state)
+{
+    enum { LINES = 20000, FILES = 20 };
+    int fd = open_memory(), files[FILES] = {copy_of(fd)};
+    sl_log_start(SL_LOG_TEXT, fd);
+    for (unsigned i = 0; i < LINES; i++) {
+        unsigned file = i / (LINES / FILES);
+        bool is_first = i % (LINES / FILES) == 0;
+        if (is_first && file > 0) {
+            int next = open_memory();
+            files[file] = copy_of(next);
+            sl_log_move(next);
+        }
+        sl_log(SL_LOG_INFO, "line %u", i);
+        if (is_first)
+            wait_until_written(files[file]);
+    }
+    sl_log_stop();
+    close(fd);
+    struct tally tally = {0};
+    for (unsigned i = 0; i < FILES; i++) {
+        char *text = take_text(files[i]);
+        size_t len = strlen(text);
+        assert_true(len > 0 && text[len - 1] == '\n'); /* no line is torn */
+        tally_text(&tally, text);
+        free(text);
+    }
+    assert_int_equal(tally.kept + tally.lost, LINES);
+}
+
+static void move_mid_line_ends_the_line_where_it_began(void **state)
+{
+    static const struct fault piecemeal[] = {{.limit = 10}, {.limit = 10}};
+    int fd = open_memory(), old = copy_of(fd), next = open_memory(), new = copy_of(next);
+    order_faults(fd, piecemeal, LEN(piecemeal), false);
+    order.move_to = next; /* behind the first ten bytes */
+    sl_log_start(SL_LOG_TEXT, fd);
+    sl_log(SL_LOG_INFO, "line 0");
+    while (writes_tried(60 * 1000) < 1)
+        ;
+    sl_log(SL_LOG_INFO, "line 1");
+    sl_log_stop();
+    end_faults();
+    char *before = take_text(old), *after = take_text(new);
+    assert_is_time(before);
+    assert_string_equal(before + TIME_LEN, " INFO line 0\n");
+    assert_is_time(after);
+    assert_string_equal(after + TIME_LEN, " INFO line 1\n");
+    free(before);
+    free(after);
+    close(fd);
+}
+
+static void move_away_from_a_full_disk_goes_on(void **state)
+{
+    static const struct fault full[] = {{.error = ENOSPC}};
+    int fd = open_memory(), next = open_memory(), new = copy_of(next);
+    order_faults(fd, full, LEN(full), true);
+    sl_log_start(SL_LOG_TEXT, fd);
+    sl_log(SL_LOG_INFO, "line 0");
+    while (writes_tried(60 * 1000) == 0)
+        ;
+    end_faults();
+    sl_log_move(next);
+    sl_log(SL_LOG_INFO, "line 1");
+    sl_log_stop();
+    char *text = take_text(new);
+    struct tally tally = {0};
+    tally_text(&tally, text);
+    assert_int_equal(tally.kept + tally.lost, 2);
+    assert_in_range(tally.lost, 1, 2); /* the second came while the first was being lost, or did not */
+    free(text);
+    close(fd);
+}
+
 static void log_from_many_threads_each_line_is_whole_and_in_order(void **state)
 {
     int fd = open_memory();
@@ -702,6 +799,9 @@ int main(void)
         cmocka_unit_test(log_fd_fails_is_tried_once_a_line),
         cmocka_unit_test(log_fd_fails_mid_line_then_recovers_tells_the_lost),
         cmocka_unit_test(log_interrupted_and_short_writes_lose_nothing),
+        cmocka_unit_test(move_goes_on_in_the_new_file_and_loses_nothing),
+        cmocka_unit_test(move_mid_line_ends_the_line_where_it_began),
+        cmocka_unit_test(move_away_from_a_full_disk_goes_on),
         cmocka_unit_test(log_from_many_threads_each_line_is_whole_and_in_order),
         cmocka_unit_test(stop_full_buffer_is_all_written),
         cmocka_unit_test(log_not_started_goes_to_stderr_as_text),
