@@ -1,5 +1,5 @@
-/* The values that name places: addresses to listen on, the public URL, the path of the resource and the template of
- * names. They are only read here; whether an address can be bound is found out when it is bound. */
+/* The values that name places: addresses to listen on, networks, the public URL, the path of the resource and the
+ * template of names. They are only read here; whether an address can be bound is found out when it is bound. */
 #include "options.h"
 #include "sluice/decode/path.h"
 
@@ -141,6 +141,25 @@ bool sl_config_add_file(struct sl_config_load *load, const struct sl_setting *se
     char **slot = &files->at[files->count++];
     *slot = NULL;
     sl_config_keep_text(slot, setting->value);
+    return true;
+}
+
+bool sl_config_add_network(struct sl_config_load *load, const struct sl_setting *setting, struct sl_trusted *trusted)
+{
+    struct sl_network network;
+    if (setting->value.len == 0)
+        return true; /* none */
+    if (sl_bytes_equal(setting->value, SL_BYTES("unix"))) {
+        trusted->has_unix = true;
+        return true;
+    }
+    if (!sl_network_read(setting->value, &network))
+        return sl_config_refuse(load, setting,
+                                "is neither an address nor a network whose further bits are 0; write 127.0.0.1, "
+                                "10.0.0.0/8, fd00::/8, or unix for whoever comes by a unix socket");
+    if (trusted->count == SL_TRUSTED_MAX)
+        return sl_config_refuse(load, setting, "is one network too many; write at most %d", SL_TRUSTED_MAX);
+    trusted->at[trusted->count++] = network;
     return true;
 }
 

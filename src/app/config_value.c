@@ -285,6 +285,10 @@ static bool set_one(struct sl_config_load *load, const struct sl_setting *settin
         return sl_config_add_file(load, setting, member);
     case SL_KIND_FILE: return set_file(load, setting, member);
     case SL_KIND_DIRECTORY: return set_directory(load, setting, member);
+    case SL_KIND_NETWORKS:
+        if (is_first)
+            *(struct sl_trusted *)member = (struct sl_trusted){.count = 0};
+        return sl_config_add_network(load, setting, member);
     case SL_KIND_URL: return sl_config_set_url(load, setting, member);
     case SL_KIND_BASE_PATH: return sl_config_set_base_path(load, setting, member);
     case SL_KIND_ORIGINS: return sl_config_add_origin(load, setting, member, is_first);

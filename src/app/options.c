@@ -24,8 +24,8 @@ const struct sl_option *sl_option_find(struct sl_bytes name)
 
 bool sl_option_is_list(const struct sl_option *option)
 {
-    return option->kind == SL_KIND_LISTEN || option->kind == SL_KIND_FILES || option->kind == SL_KIND_ORIGINS ||
-           option->kind == SL_KIND_DIGESTS;
+    return option->kind == SL_KIND_LISTEN || option->kind == SL_KIND_FILES || option->kind == SL_KIND_NETWORKS ||
+           option->kind == SL_KIND_ORIGINS || option->kind == SL_KIND_DIGESTS;
 }
 
 static size_t least_of(size_t a, size_t b, size_t c)

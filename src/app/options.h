@@ -14,6 +14,7 @@ enum sl_option_kind {
     SL_KIND_FILES,
     SL_KIND_FILE,
     SL_KIND_DIRECTORY,
+    SL_KIND_NETWORKS,
     SL_KIND_URL,
     SL_KIND_BASE_PATH,
     SL_KIND_ORIGINS,
@@ -49,7 +50,7 @@ extern const struct sl_option sl_options[SL_OPTIONS];
 /* NULL: no such option. The name is without "--". */
 const struct sl_option *sl_option_find(struct sl_bytes name);
 
-/* LISTEN, FILES, ORIGINS and DIGESTS take several values. */
+/* LISTEN, FILES, NETWORKS, ORIGINS and DIGESTS take several values. */
 bool sl_option_is_list(const struct sl_option *option);
 
 /* In the order of precedence, lowest first; 0 is "not set yet". */
@@ -82,10 +83,11 @@ struct sl_config_load {
  * same one. Sources come lowest first. false: load->message says why. */
 bool sl_config_set(struct sl_config_load *load, const struct sl_setting *setting);
 
-/* The five kinds that name places (config_place.c); each works like sl_config_set on its member. */
+/* The six kinds that name places (config_place.c); each works like sl_config_set on its member. */
 bool sl_config_add_listener(struct sl_config_load *load, const struct sl_setting *setting,
                             struct sl_listeners *listeners);
 bool sl_config_add_file(struct sl_config_load *load, const struct sl_setting *setting, struct sl_files *files);
+bool sl_config_add_network(struct sl_config_load *load, const struct sl_setting *setting, struct sl_trusted *trusted);
 bool sl_config_set_url(struct sl_config_load *load, const struct sl_setting *setting, char **member);
 bool sl_config_set_base_path(struct sl_config_load *load, const struct sl_setting *setting, char **member);
 bool sl_config_set_template(struct sl_config_load *load, const struct sl_setting *setting, char **member);

@@ -284,6 +284,7 @@ static sl_err build(struct sl_worker *worker)
                                    .write_timeout_ms = config->write_timeout_s * UINT64_C(1000),
                                    .notice_timeout_ms = notice_timeout_ms(config),
                                    .peers = worker->options.peers,
+                                   .trusted = &config->trusted_proxies,
                                    .min_rate_bytes_s = config->min_rate_bytes_s,
                                    .max_append_bytes = config->max_append_bytes,
                                    .is_interim_on = config->interim != SL_INTERIM_OFF,

@@ -47,6 +47,13 @@ void sl_connection_destroy(struct sl_connection *connection)
     http->on_connection_closed(http->ctx);
 }
 
+void sl_connection_begin_request(const struct sl_connection *connection, struct sl_request *request)
+{
+    const struct sl_transport *transport = connection->transport;
+    sl_request_begin(request, connection->http, sl_transport_peer_text(transport),
+                     sl_transport_is_trusted(transport));
+}
+
 void sl_connection_set_timer(struct sl_connection *connection, h2o_timeout_t *timeout, h2o_timeout_cb on_timeout)
 {
     h2o_timeout_unlink(&connection->timer);
@@ -136,7 +143,11 @@ static void accept_connection(struct sl_http *http, h2o_socket_t *socket, struct
     static const struct sl_connection_ops ops = {.drain = drain_handshake, .close = close_handshake};
     struct sl_transport *transport = sl_transport_create(socket, tls, &http->context.zero_timeout);
     sl_transport_set_admin(transport, is_admin);
-    if (!is_admin && http->options.peers != NULL && !sl_transport_count(transport, http->options.peers)) {
+    bool is_proxy = http->options.trusted != NULL &&
+                    sl_trusted_has(http->options.trusted, sl_bytes_of(sl_transport_peer_text(transport)));
+    sl_transport_set_trusted(transport, is_proxy); /* and it brings everybody: it is not one too many */
+    if (!is_admin && !is_proxy && http->options.peers != NULL &&
+        !sl_transport_count(transport, http->options.peers)) {
         refuse(transport);
         return;
     }

@@ -39,6 +39,9 @@ void sl_connection_destroy(struct sl_connection *connection);
 /* Hands the transport over to a connection of another protocol, made meanwhile, and frees the rest. */
 void sl_connection_leave_transport(struct sl_connection *connection);
 
+/* Begins one that came by this connection: see sl_request_begin. */
+void sl_connection_begin_request(const struct sl_connection *connection, struct sl_request *request);
+
 /* One timer a connection; timeout NULL: none. */
 void sl_connection_set_timer(struct sl_connection *connection, h2o_timeout_t *timeout, h2o_timeout_cb on_timeout);
 

@@ -224,11 +224,34 @@ static struct sl_bytes make_request_id(struct sl_request *request)
     return (struct sl_bytes){text, 16};
 }
 
-void sl_request_begin(struct sl_request *request, struct sl_http *http, const char *peer)
+/* What a proxy we trust tells of its client takes the place of what we see of the proxy. */
+static void look_behind_proxy(struct sl_request *request)
+{
+    h2o_req_t *h2o = &request->h2o;
+    struct sl_forwarded fields = {.forwarded = sl_request_header_list(request, "forwarded"),
+                                  .x_for = sl_request_header_list(request, "x-forwarded-for"),
+                                  .x_proto = sl_request_header_list(request, "x-forwarded-proto"),
+                                  .x_host = sl_request_header_list(request, "x-forwarded-host")};
+    struct sl_client client;
+    sl_forwarded_read(&fields, request->http->options.trusted, &client);
+    if (client.has_address) {
+        char *text = h2o_mem_alloc_pool(&h2o->pool, SL_ADDRESS_TEXT_BYTES);
+        sl_address_write(&client.address, text);
+        request->peer = sl_bytes_of(text);
+    }
+    if (client.has_scheme)
+        h2o->input.scheme = client.is_secure ? &H2O_URL_SCHEME_HTTPS : &H2O_URL_SCHEME_HTTP;
+    if (client.host.len > 0)
+        request->host = client.host;
+}
+
+void sl_request_begin(struct sl_request *request, struct sl_http *http, const char *peer, bool is_trusted)
 {
     request->http = http;
     request->route = SL_ROUTE_NONE;
     request->peer = sl_bytes_of(peer);
+    if (is_trusted)
+        look_behind_proxy(request);
     request->begun_ns = sl_clock_now_ns();
     request->sink = NULL;
     request->body_received = 0;

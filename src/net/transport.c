@@ -20,7 +20,7 @@ struct sl_transport {
     void *owner;
     sl_transport_readable_cb on_readable;
     sl_transport_written_cb on_written;
-    bool is_reading, is_unix, is_admin, is_reset_on_close;
+    bool is_reading, is_unix, is_admin, is_trusted, is_reset_on_close;
     /* of TLS */
     struct sl_tls_stream *tls; /* NULL: plain */
     sl_transport_ready_cb on_ready;
@@ -423,6 +423,16 @@ void sl_transport_set_admin(struct sl_transport *transport, bool is_admin)
 bool sl_transport_is_admin(const struct sl_transport *transport)
 {
     return transport->is_admin;
+}
+
+void sl_transport_set_trusted(struct sl_transport *transport, bool is_trusted)
+{
+    transport->is_trusted = is_trusted;
+}
+
+bool sl_transport_is_trusted(const struct sl_transport *transport)
+{
+    return transport->is_trusted;
 }
 
 socklen_t sl_transport_peer(struct sl_transport *transport, struct sockaddr *address_out)

@@ -7,6 +7,7 @@
 
 #include "sluice/base/err.h"
 #include "sluice/base/log.h"
+#include "sluice/decode/forwarded.h"
 #include "sluice/disk/disk.h"
 #include "sluice/hash/hash.h"
 #include "sluice/net/tls.h"
@@ -70,6 +71,7 @@ struct sl_config {
     struct sl_listeners admin_listeners; /* none: what is for the operator is served by all */
     struct sl_files tls_certs, tls_keys; /* as many of both; at least one if a listener is_tls, else none */
     char *root;
+    struct sl_trusted trusted_proxies;
     char *public_url;   /* without a '/' at the end; "": made from the request's Host */
     char *base_path;    /* with '/' at both ends */
     char *cors_origins; /* as browsers write them, parted by spaces; "*": all; "": none */

@@ -3,6 +3,7 @@
 #define SLUICE_HTTP_HTTP_H
 
 #include "sluice/base/list.h"
+#include "sluice/decode/forwarded.h"
 #include "sluice/http/metrics.h"
 #include "sluice/http/request.h"
 #include "sluice/net/peers.h"
@@ -14,17 +15,18 @@ struct sl_http_options {
     const char *public_url;   /* "" : from Host */
     const char *cors_origins; /* origins, or "*", parted by spaces; "": none */
     uint64_t head_timeout_ms, body_timeout_ms;
-    uint64_t idle_timeout_ms;   /* for the next request */
-    uint64_t write_timeout_ms;  /* of a reader that takes nothing */
-    uint64_t notice_timeout_ms; /* while we drain: for what was asked by who could not know that */
-    uint64_t min_rate_bytes_s;  /* 0: off */
-    uint64_t max_append_bytes;  /* of one request that goes on with an upload; 0: no limit */
-    struct sl_peers *peers;     /* lent; NULL: as many connections of one address as of all */
-    bool is_interim_on;         /* 104 to clients that understand it */
-    bool is_interim_proxied;    /* also where a proxy stands between */
-    struct sl_metrics *metrics; /* lent; NULL: this one's own */
-    unsigned loop;              /* which of the metrics' loops this one is */
-    bool has_admin;             /* what is for the operator is served by sl_http_accept_admin's connections alone */
+    uint64_t idle_timeout_ms;         /* for the next request */
+    uint64_t write_timeout_ms;        /* of a reader that takes nothing */
+    uint64_t notice_timeout_ms;       /* while we drain: for what was asked by who could not know that */
+    uint64_t min_rate_bytes_s;        /* 0: off */
+    uint64_t max_append_bytes;        /* of one request that goes on with an upload; 0: no limit */
+    struct sl_peers *peers;           /* lent; NULL: as many connections of one address as of all */
+    const struct sl_trusted *trusted; /* proxies: lent; NULL: none */
+    bool is_interim_on;               /* 104 to clients that understand it */
+    bool is_interim_proxied;          /* also where a proxy stands between */
+    struct sl_metrics *metrics;       /* lent; NULL: this one's own */
+    unsigned loop;                    /* which of the metrics' loops this one is */
+    bool has_admin; /* what is for the operator is served by sl_http_accept_admin's connections alone */
 };
 
 struct sl_http {

@@ -69,12 +69,12 @@ struct sl_request {
     uint64_t begun_ns;
     struct sl_sink *sink;
     h2o_timeout_entry_t resume_entry;
-    struct sl_bytes host;        /* as the client sent it; empty if HTTP/1.0 sent none */
+    struct sl_bytes host; /* as the client sent it, to us or to a proxy we trust; empty if HTTP/1.0 sent none */
     struct sl_bytes path, query; /* of the target, raw; without '?' */
     struct sl_bytes id;          /* the client's X-Request-Id or one of ours; in the pool */
     bool has_own_id;             /* it is the client's */
-    struct sl_bytes peer;
-    struct sl_brought *brought; /* for the log, in the pool; NULL: no file */
+    struct sl_bytes peer;        /* the client's address, or "unix" */
+    struct sl_brought *brought;  /* for the log, in the pool; NULL: no file */
     void (*on_sent)(
         void *ctx); /* for the handler that set it: the last byte of the answer is out; NULL: nobody asks */
     void *on_sent_ctx;
@@ -143,8 +143,10 @@ SL_MUST_CHECK sl_err sl_request_trailer(const struct sl_request *request, const 
 
 /* ---- for the protocols ---- */
 
-/* Splits the target, takes or makes the request id, clears what belongs to one request. Headers must be set. */
-void sl_request_begin(struct sl_request *request, struct sl_http *http, const char *peer);
+/* Splits the target, takes or makes the request id, clears what belongs to one request, and finds out who its client
+ * is. Headers, scheme and host must be set. peer: lent, it outlives the request. is_trusted: it is a proxy that we
+ * believe. */
+void sl_request_begin(struct sl_request *request, struct sl_http *http, const char *peer, bool is_trusted);
 
 /* Tells the sink, if one still waits, that the request is gone. */
 void sl_request_abort(struct sl_request *request, sl_err why);

@@ -75,6 +75,10 @@ void sl_transport_reset_on_close(struct sl_transport *transport);
 void sl_transport_set_admin(struct sl_transport *transport, bool is_admin);
 bool sl_transport_is_admin(const struct sl_transport *transport);
 
+/* Likewise: its peer is a proxy whose word on who the client is is taken. Not at first. */
+void sl_transport_set_trusted(struct sl_transport *transport, bool is_trusted);
+bool sl_transport_is_trusted(const struct sl_transport *transport);
+
 socklen_t sl_transport_peer(struct sl_transport *transport, struct sockaddr *address_out);
 socklen_t sl_transport_local(struct sl_transport *transport, struct sockaddr *address_out);
 /* "192.0.2.1", "2001:db8::1", "unix", or "unknown" for one that was gone at once; lives as long as the transport. */

@@ -160,7 +160,7 @@ static void refuse_head(struct sl_h1 *conn, sl_err err)
     h2o->method = h2o->input.method;
     h2o->pathconf = &conn->base.h2o.hosts[0]->fallback_path; /* h2o looks there for filters; no route was asked */
     conn->phase = SL_H1_BODY;
-    sl_request_begin(&conn->request, conn->base.http, sl_transport_peer_text(conn->base.transport));
+    sl_connection_begin_request(&conn->base, &conn->request);
     sl_h1_fail(conn, err);
 }
 
@@ -213,7 +213,7 @@ static void parse_head(struct sl_h1 *conn)
     conn->phase = SL_H1_BODY;
     conn->request.h2o.method = conn->request.h2o.input.method;
     conn->request.is_admin = sl_transport_is_admin(conn->base.transport);
-    sl_request_begin(&conn->request, conn->base.http, sl_transport_peer_text(conn->base.transport));
+    sl_connection_begin_request(&conn->base, &conn->request);
     h2o_process_request(&conn->request.h2o);
 }
 

@@ -173,7 +173,7 @@ static void refuse_head(struct sl_h2_stream *stream, sl_err err)
     h2o->input.method = h2o->input.path = h2o_iovec_init(H2O_STRLIT("-"));
     h2o->method = h2o->input.method;
     h2o->pathconf = &stream->conn->base.h2o.hosts[0]->fallback_path; /* as of a refused head of HTTP/1 */
-    sl_request_begin(&stream->request, stream->conn->base.http, sl_transport_peer_text(stream->conn->base.transport));
+    sl_connection_begin_request(&stream->conn->base, &stream->request);
     sl_reply_problem(&stream->request, err, NULL);
 }
 
@@ -195,7 +195,7 @@ static void begin_request(struct sl_h2_stream *stream, bool has_ended)
     }
     request->h2o.method = request->h2o.input.method;
     request->is_admin = sl_transport_is_admin(stream->conn->base.transport);
-    sl_request_begin(request, stream->conn->base.http, sl_transport_peer_text(stream->conn->base.transport));
+    sl_connection_begin_request(&stream->conn->base, request);
     h2o_process_request(&request->h2o);
 }
 

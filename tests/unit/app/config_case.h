@@ -82,6 +82,16 @@ static inline void config_case_show(const struct sl_config *config, const struct
         for (size_t i = 0; i < ((const struct sl_files *)member)->count; i++)
             sl_text_printf(&text, "%s%s", i > 0 ? "," : "", ((const struct sl_files *)member)->at[i]);
         break;
+    case SL_KIND_NETWORKS: {
+        const struct sl_trusted *trusted = member;
+        for (size_t i = 0; i < trusted->count; i++) {
+            char address[SL_ADDRESS_TEXT_BYTES];
+            sl_address_write(&trusted->at[i].address, address);
+            sl_text_printf(&text, "%s%s/%u", i > 0 ? " " : "", address, trusted->at[i].bits);
+        }
+        sl_text_printf(&text, "%s", trusted->has_unix ? "+unix" : "");
+        break;
+    }
     case SL_KIND_FILE:
     case SL_KIND_DIRECTORY:
     case SL_KIND_USER:

@@ -19,6 +19,7 @@ static const struct precedence_row precedence[] = {
     {"tls-cert", {0, "/f", "/e", "/o"}, {"/preset", "/f", "/e", "/o"}},
     {"tls-key", {0, "/f", "/e", "/o"}, {"/preset", "/f", "/e", "/o"}},
     {"root", {0, "/f", "/e", "/o"}, {"./data", "/f", "/e", "/o"}},
+    {"trusted-proxy", {0, "10.0.0.0/8", "unix", "::1,1.2.3.4"}, {"", "10.0.0.0/104", "+unix", "::1/128 1.2.3.4/128"}},
     {"public-url", {0, "http://f", "http://e", "http://o/"}, {"", "http://f", "http://e", "http://o"}},
     {"base-path", {0, "/f/", "/e/", "/o/"}, {"/files/", "/f/", "/e/", "/o/"}},
     {"cors-origin", {0, "https://f", "*", "https://o,http://p"}, {"", "https://f", "*", "https://o http://p"}},

@@ -102,7 +102,7 @@ static inline void exchange_begin(struct exchange *x, struct http_case *h, const
                                   strlen(headers[1]));
     }
     x->request.is_body_complete = x->is_there = true;
-    sl_request_begin(&x->request, h->http, "test");
+    sl_request_begin(&x->request, h->http, "test", false);
 }
 
 /* The client takes the piece that lies there. */
