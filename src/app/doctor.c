@@ -1,6 +1,7 @@
 #include "doctor.h"
 
 #include "sluice/app/privileges.h"
+#include "sluice/base/log.h"
 #include "sluice/net/tls.h"
 
 #include <errno.h>
@@ -37,21 +38,21 @@ static int try_address(const struct sl_listen *listen)
     return failed;
 }
 
-static void look_at_addresses(struct sl_doctor *doctor)
+static void look_at_addresses(struct sl_doctor *doctor, const char *what, const struct sl_listeners *listeners)
 {
-    const struct sl_listeners *listeners = &doctor->config->listeners;
+    char cure[64];
+    snprintf(cure, sizeof cure, "name an address of this machine with --%s", what);
     for (size_t i = 0; i < listeners->count; i++) {
         const struct sl_listen *listen = &listeners->at[i];
         int failed = listen->kind == SL_LISTEN_UNIX ? 0 : try_address(listen);
         if (failed == 0 || (failed == EAFNOSUPPORT && listen->kind == SL_LISTEN_ALL))
-            sl_doctor_say(doctor, SL_LEVEL_OK, "listen", NULL, "%s", listen->text);
+            sl_doctor_say(doctor, SL_LEVEL_OK, what, NULL, "%s", listen->text);
         else if (failed == EADDRINUSE)
-            sl_doctor_say(doctor, SL_LEVEL_NOTE, "listen", "none, if that is the sluice you have running",
+            sl_doctor_say(doctor, SL_LEVEL_NOTE, what, "none, if that is the sluice you have running",
                           "%s is taken: somebody listens there", listen->text);
         else
-            sl_doctor_say(doctor, SL_LEVEL_PROBLEM, "listen",
-                          failed == EACCES ? "take a port from 1024 on, or give it CAP_NET_BIND_SERVICE"
-                                           : "name an address of this machine with --listen",
+            sl_doctor_say(doctor, SL_LEVEL_PROBLEM, what,
+                          failed == EACCES ? "take a port from 1024 on, or give it CAP_NET_BIND_SERVICE" : cure,
                           "%s: %s", listen->text, strerrordesc_np(failed));
     }
 }
@@ -64,16 +65,38 @@ static void become(struct sl_doctor *doctor)
         sl_doctor_say_reason(doctor, SL_LEVEL_PROBLEM, "user", words);
 }
 
+/* Opened as it would be, so one that is not there is made; that one is taken away again. */
+static void look_at_log(struct sl_doctor *doctor)
+{
+    const char *path = doctor->config->log_file;
+    bool is_there = access(path, F_OK) == 0;
+    int fd, failed = path[0] != '\0' ? sl_log_open(path, &fd) : 0;
+    if (path[0] == '\0')
+        return;
+    if (failed != 0) {
+        sl_doctor_say(doctor, SL_LEVEL_PROBLEM, "log-file",
+                      "name a file in a folder that this user may write, or none: the log goes to stderr then",
+                      "%s cannot be written: %s", path, strerrordesc_np(failed));
+        return;
+    }
+    close(fd);
+    if (!is_there)
+        (void)unlink(path);
+    sl_doctor_say(doctor, SL_LEVEL_OK, "log-file", NULL, "%s%s", path, is_there ? "" : ", which will be made");
+}
+
 bool sl_doctor_run(const struct sl_config *config, FILE *out)
 {
     struct sl_doctor doctor = {.config = config, .out = out};
     sl_budget_make(config, sl_budget_raise_fds(), &doctor.budget);
     sl_doctor_begin(&doctor);
-    look_at_addresses(&doctor);
+    look_at_addresses(&doctor, "listen", &config->listeners);
+    look_at_addresses(&doctor, "admin-listen", &config->admin_listeners);
     look_at_certificates(&doctor);
     become(&doctor);
     sl_doctor_look_at_machine(&doctor);
     sl_doctor_look_at_limits(&doctor);
+    look_at_log(&doctor);
     sl_doctor_look_at_root(&doctor);
     if (!config->is_quick)
         sl_doctor_try_speed(&doctor);

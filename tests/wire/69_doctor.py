@@ -238,6 +238,30 @@ class Doctor(unittest.TestCase):
         self.assert_unfit(report, "certificates")
 
 
+    def test_an_address_for_the_operator(self):
+        report = self.report(admin_listen="127.0.0.1:0")
+        self.assert_serves(report)
+        self.assertEqual(report.one("admin-listen")["words"], "127.0.0.1:0")
+        report = self.report(admin_listen="192.0.2.1:80")
+        self.assert_unfit(report, "admin-listen")
+        self.assert_found(report, "admin-listen", "problem", "192.0.2.1:80: Cannot assign", "--admin-listen")
+
+    # ---- where it logs ----
+
+    def test_a_log_that_can_be_written_and_one_that_cannot(self):
+        log = pathlib.Path(self.folder, "log")
+        report = self.report(log_file=log)
+        self.assert_serves(report)
+        self.assertEqual(report.one("log-file")["words"], f"{log}, which will be made")
+        self.assertFalse(log.exists())
+        log.write_text("before")
+        self.assertEqual(self.report(log_file=log).one("log-file")["words"], str(log))
+        self.assertEqual(log.read_text(), "before")
+        report = self.report(log_file=pathlib.Path(self.folder, "no/log"))
+        self.assert_unfit(report, "log-file")
+        self.assert_found(report, "log-file", "problem", "No such file", "stderr")
+
+
 class Health(unittest.TestCase):
     def health(self, *words):
         done = run_program("health", *words)
