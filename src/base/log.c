@@ -80,26 +80,38 @@ static size_t put_character(struct sl_text *text, struct sl_bytes s, enum quotin
     return piece.len;
 }
 
+/* How many bytes at the front of `s` stand for themselves. */
+static size_t ordinary_len(struct sl_bytes s, enum quoting quoting)
+{
+    size_t len = 0;
+    while (len < s.len && is_ordinary((unsigned char)s.base[len], quoting))
+        len++;
+    return len;
+}
+
 /* Puts `s` escaped in at most `room` bytes; what is cut leaves "..." and never half a character. */
 static void put_field(struct sl_text *line, struct sl_bytes s, size_t room, enum quoting quoting)
 {
     const struct sl_bytes dots = SL_BYTES("...");
-    size_t end = line->len + room;
-    assert(end < line->room && room > dots.len);
+    size_t end = line->len + room - dots.len; /* of what is not dots */
+    assert(room > dots.len && end + dots.len < line->room);
     while (s.len > 0) {
         char unit[32];
         struct sl_text text;
-        size_t taken = 1;
-        sl_text_init(&text, unit, sizeof unit);
-        if (is_ordinary((unsigned char)s.base[0], quoting))
-            sl_text_put(&text, (struct sl_bytes){s.base, 1});
-        else
+        size_t taken = ordinary_len(s, quoting), left = end - line->len;
+        bool is_cut = taken > left;
+        if (taken > 0) {
+            sl_text_put(line, (struct sl_bytes){s.base, is_cut ? left : taken});
+        } else {
+            sl_text_init(&text, unit, sizeof unit);
             taken = put_character(&text, s, quoting);
-        if (line->len + text.len + dots.len > end) {
+            is_cut = text.len > left;
+            sl_text_put(line, (struct sl_bytes){unit, is_cut ? 0 : text.len});
+        }
+        if (is_cut) {
             sl_text_put(line, dots);
             return;
         }
-        sl_text_put(line, (struct sl_bytes){unit, text.len});
         s.base += taken;
         s.len -= taken;
     }
@@ -126,10 +138,22 @@ static void put_duration_ms(struct sl_text *line, uint64_t ns)
     sl_text_printf(line, "%" PRIu64 ".%" PRIu64, tenths / 10, tenths % 10);
 }
 
+/* printf(3) would take longer over the stages than all else does over the line. */
+static void put_digits(struct sl_text *line, uint64_t number, unsigned least)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    for (; number > 0 || least > 0; number /= 10, least -= least > 0)
+        digits[--at] = (char)('0' + number % 10);
+    sl_text_put(line, (struct sl_bytes){digits + at, sizeof digits - at});
+}
+
 /* With three decimals, cut: a stage may be short. */
 static void put_stage_ms(struct sl_text *line, uint64_t ns)
 {
-    sl_text_printf(line, "%" PRIu64 ".%03u", ns / SL_MS, (unsigned)(ns % SL_MS / 1000));
+    put_digits(line, ns / SL_MS, 1);
+    put_literal(line, ".");
+    put_digits(line, ns % SL_MS / 1000, 3);
 }
 
 static void put_message(struct sl_text *line, enum sl_log_level level, struct sl_bytes message)
@@ -176,7 +200,9 @@ static void put_text_upload(struct sl_text *line, const struct sl_log_access *a)
     for (size_t i = 0; has_stage(a, i); i++) {
         if (a->stages[i].ns == 0)
             continue;
-        sl_text_printf(line, " %.12s=", a->stages[i].name);
+        put_literal(line, " ");
+        put_literal(line, a->stages[i].name);
+        put_literal(line, "=");
         put_stage_ms(line, a->stages[i].ns);
         put_literal(line, "ms");
     }
@@ -222,7 +248,9 @@ static void put_json_upload(struct sl_text *line, const struct sl_log_access *a)
     for (size_t i = 0; has_stage(a, i); i++) {
         if (a->stages[i].ns == 0)
             continue;
-        sl_text_printf(line, ",\"%.12s_ms\":", a->stages[i].name);
+        put_literal(line, ",\"");
+        put_literal(line, a->stages[i].name);
+        put_literal(line, "_ms\":");
         put_stage_ms(line, a->stages[i].ns);
     }
 }
