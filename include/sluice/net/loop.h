@@ -23,8 +23,8 @@ SL_MUST_CHECK sl_err sl_watch_start(struct sl_watch *watch, h2o_loop_t *loop, in
                                     void *ctx);
 void sl_watch_stop(struct sl_watch *watch);
 
-/* One turn: waits at most max_wait_ms for something to happen and runs it. EINTR is a turn in which nothing
- * happened. */
+/* One turn: waits at most max_wait_ms for something to happen and runs it, of many things that have happened some: the
+ * others have the next turns. EINTR is a turn in which nothing happened. */
 void sl_loop_turn(h2o_loop_t *loop, int32_t max_wait_ms);
 
 /* The lag of a loop: from the moment it learns what has happened until it asks again. Whatever happens meanwhile waits

@@ -1,4 +1,5 @@
-/* What a loop tells of its turns: what was done in them counts, what was waited for does not. */
+/* What a loop tells of its turns: what was done in them counts, what was waited for does not. And how much there is in
+ * one. */
 #include "net_case.h"
 #include "sluice/base/clock.h"
 #include "sluice/net/loop.h"
@@ -104,12 +105,53 @@ static void turns_that_nobody_measures_count_nowhere(void **state)
     assert_int_equal(all_turns(), turns);
 }
 
+/* ---- many events at once ---- */
+
+#define CROWD 300 /* more than h2o asks for at a time */
+
+static struct member {
+    struct sl_watch watch;
+    int event;
+    unsigned runs;
+} crowd[CROWD];
+
+static unsigned crowd_runs;
+
+/* Stays ready, as a socket does of which more is to be read. */
+static void on_member(void *ctx)
+{
+    ((struct member *)ctx)->runs++;
+    crowd_runs++;
+}
+
+static void ready_ones_have_few_places_in_a_turn_and_all_of_them_have_one_soon(void **state)
+{
+    unsigned turns = 0;
+    for (struct member *member = crowd; member < crowd + CROWD; member++) {
+        *member = (struct member){.event = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC)};
+        assert_int_equal(sl_watch_start(&member->watch, loop, member->event, on_member, member), SL_OK);
+    }
+    for (crowd_runs = 0; crowd_runs < 4 * CROWD; turns++) {
+        unsigned before = crowd_runs;
+        sl_loop_turn(loop, 1000);
+        assert_in_range(crowd_runs - before, 1, 32);
+    }
+    assert_in_range(turns, 4 * CROWD / 32, 4 * CROWD / 16);
+    for (struct member *member = crowd; member < crowd + CROWD; member++) {
+        assert_in_range(member->runs, 3, 5);
+        sl_watch_stop(&member->watch);
+        close(member->event);
+    }
+    net_settle(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(turn_that_is_kept_is_counted_with_all_it_took, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_is_no_lag, setup, teardown),
         cmocka_unit_test_setup_teardown(turns_that_nobody_measures_count_nowhere, setup, teardown),
+        cmocka_unit_test(ready_ones_have_few_places_in_a_turn_and_all_of_them_have_one_soon),
     };
     loop = h2o_evloop_create();
     return cmocka_run_group_tests(tests, NULL, NULL);
