@@ -2,7 +2,7 @@
  * it back through sl_disk_complete(). Two engines live here; tests put a third in the same place.
  *
  * An engine owns an op from submit until sl_disk_complete() and may use op->link meanwhile. It completes ops only in
- * its run(), each exactly once. Loop thread, unless it says otherwise. */
+ * its run(), each exactly once, and few of them at a time. Loop thread, unless it says otherwise. */
 #ifndef SLUICE_SRC_DISK_ENGINE_H
 #define SLUICE_SRC_DISK_ENGINE_H
 
@@ -32,6 +32,10 @@ struct sl_disk {
     struct sl_disk_turn lists, copies, locks;
     struct sl_histogram *syncs; /* NULL: nobody wants to know how long they take */
 };
+
+/* So many are completed at a time. Of a thousand that end together the others have the next turns, lest they keep the
+ * loop from all else. */
+#define SL_DISK_RUN_MAX 64
 
 /* Threads of an engine; of one that helps a ring, too: cold reads wait there for the disk. */
 #define SL_DISK_THREAD_COUNT 8

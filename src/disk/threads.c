@@ -76,7 +76,7 @@ static struct sl_disk_op *wait_for_op(struct threads *threads)
     return link == NULL ? NULL : op_of(link);
 }
 
-/* The mail is free whenever `done` is empty: only its arrival empties it. */
+/* The mail is free whenever `done` is empty: only its arrival takes anything out, and sends it again for the rest. */
 static void hand_back(struct threads *threads, struct sl_disk_op *op)
 {
     pthread_mutex_lock(&threads->lock);
@@ -99,15 +99,20 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Everything that is done is taken out before the first callback runs: what callbacks start belongs to later turns. */
+/* What is done is taken out before the first callback runs: what callbacks start belongs to later turns. What is left
+ * in `done` has mail of its own. */
 static void on_arrival(struct sl_mail *mail)
 {
     struct threads *threads = SL_CONTAINER_OF(mail, struct threads, mail);
     struct sl_link arrived;
     sl_list_init(&arrived);
     pthread_mutex_lock(&threads->lock);
-    sl_list_move_all(&arrived, &threads->done);
+    for (unsigned i = 0; i < SL_DISK_RUN_MAX && !sl_list_is_empty(&threads->done); i++)
+        sl_list_append(&arrived, sl_list_shift(&threads->done));
+    bool has_more = !sl_list_is_empty(&threads->done);
     pthread_mutex_unlock(&threads->lock);
+    if (has_more)
+        sl_mailbox_post(&threads->mailbox, &threads->mail);
     for (struct sl_link *link; (link = sl_list_shift(&arrived)) != NULL;)
         sl_disk_complete(op_of(link));
 }

@@ -34,6 +34,7 @@ struct uring {
     bool is_enabled;
     unsigned in_kernel; /* SQEs made whose CQE is not seen */
     struct sl_link waiting;
+    struct sl_link done; /* over, and not told yet */
 };
 
 static struct sl_disk_op *op_of(struct sl_link *link)
@@ -167,14 +168,14 @@ static void uring_flush(struct sl_disk *disk)
 }
 
 /* Takes in one completion. An op that is over goes to `done`. */
-static void reap(struct uring *uring, struct sl_disk_op *op, int res, struct sl_link *done)
+static void reap(struct uring *uring, struct sl_disk_op *op, int res)
 {
     assert(uring->in_kernel > 0);
     uring->in_kernel--;
     if (res == -EAGAIN && op->kind != SL_DISK_CLOSE)
         uring->helpers->engine->submit(uring->helpers, op);
     else if (sl_disk_advance(op, res))
-        sl_list_append(done, &op->link);
+        sl_list_append(&uring->done, &op->link);
     else
         sl_list_append(&uring->waiting, &op->link);
 }
@@ -188,22 +189,22 @@ static void uring_run(struct sl_disk *disk)
     if (is_deferred && io_uring_get_events(&uring->ring) < 0)
         wake_next_turn(uring); /* what is to be had was told, and is not told again */
 
-    struct sl_link done;
-    sl_list_init(&done);
     for (struct io_uring_cqe *cqe; io_uring_peek_cqe(&uring->ring, &cqe) == 0;) {
         struct sl_disk_op *op = io_uring_cqe_get_data(cqe);
         int res = cqe->res;
         io_uring_cqe_seen(&uring->ring, cqe);
-        reap(uring, op, res, &done);
+        reap(uring, op, res);
     }
-    for (struct sl_link *link; (link = sl_list_shift(&done)) != NULL;)
-        sl_disk_complete(op_of(link));
+    for (unsigned i = 0; i < SL_DISK_RUN_MAX && !sl_list_is_empty(&uring->done); i++)
+        sl_disk_complete(op_of(sl_list_shift(&uring->done)));
+    if (!sl_list_is_empty(&uring->done))
+        wake_next_turn(uring);
 }
 
 static void uring_destroy(struct sl_disk *disk)
 {
     struct uring *uring = (struct uring *)disk;
-    assert(uring->in_kernel == 0 && sl_list_is_empty(&uring->waiting));
+    assert(uring->in_kernel == 0 && sl_list_is_empty(&uring->waiting) && sl_list_is_empty(&uring->done));
     io_uring_queue_exit(&uring->ring);
     uring->helpers->engine->destroy(uring->helpers);
     free(uring);
@@ -343,6 +344,7 @@ sl_err sl_disk_uring_create(struct sl_slab_pool *pool, struct sl_disk **disk_out
         abort();
     uring->base.engine = &engine;
     sl_list_init(&uring->waiting);
+    sl_list_init(&uring->done);
 
     int sys_errno = init_ring(uring);
     if (sys_errno != 0) {

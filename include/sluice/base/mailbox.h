@@ -36,7 +36,11 @@ void sl_mailbox_post(struct sl_mailbox *box, struct sl_mail *mail);
 /* Any thread. false may be old news by the time it is read, unless nobody posts any more. */
 bool sl_mailbox_is_empty(struct sl_mailbox *box);
 
-/* Owner's thread. Runs what had arrived when it was called; what arrives meanwhile waits for the next turn. */
+/* So much of it is run at a time: thousands that arrive together would keep the loop from all else. */
+#define SL_MAILBOX_RUN_MAX 64
+
+/* Owner's thread. Runs what had arrived when it was called, the oldest SL_MAILBOX_RUN_MAX of it; the others, and what
+ * arrives meanwhile, wait for the next turn. */
 void sl_mailbox_run(struct sl_mailbox *box);
 
 #endif

@@ -89,6 +89,26 @@ static void run_mail_posted_meanwhile_waits_for_the_next_turn(void **state)
     sl_mailbox_dispose(&box);
 }
 
+static void run_many_mails_takes_turns(void **state)
+{
+    (void)state;
+    static struct letter letters[3 * SL_MAILBOX_RUN_MAX];
+    struct sl_mailbox box;
+    assert_int_equal(sl_mailbox_init(&box), SL_OK);
+    for (unsigned i = 0; i < 3 * SL_MAILBOX_RUN_MAX; i++) {
+        letters[i] = (struct letter){.mail.on_arrival = on_letter, .number = i};
+        sl_mailbox_post(&box, &letters[i].mail);
+    }
+    for (unsigned turn = 1; turn <= 3; turn++) {
+        assert_true(is_readable(&box, 0)); /* it will be woken for those that are left */
+        sl_mailbox_run(&box);
+        assert_int_equal(arrived[0], turn * SL_MAILBOX_RUN_MAX);
+    }
+    assert_true(is_in_order);
+    assert_false(is_readable(&box, 0));
+    sl_mailbox_dispose(&box);
+}
+
 struct sender {
     pthread_t thread;
     struct sl_mailbox *box;
@@ -132,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(post_before_run_makes_the_fd_readable_once, reset),
         cmocka_unit_test_setup(run_mail_posted_meanwhile_waits_for_the_next_turn, reset),
+        cmocka_unit_test_setup(run_many_mails_takes_turns, reset),
         cmocka_unit_test_setup(post_two_threads_all_arrive_in_their_order, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
