@@ -251,6 +251,7 @@ static int prepare(struct program *program, struct sl_worker_options *options)
     if (config->tls_certs.count > 0 && !load_tls(config, &program->tls, message, sizeof message))
         return say_and_fail(message, EXIT_BAD_START);
     sl_budget_make(config, sl_budget_raise_fds(), &program->budget);
+    sl_budget_make_room_for_fds(&program->budget);
     sl_disk_look_at_kernel();
     if (!open_listeners(program, &config->listeners, 0, options) ||
         !open_listeners(program, &config->admin_listeners, config->listeners.count, options))

@@ -7,13 +7,18 @@
 #include "sluice/http/cost.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define FDS_A_LOOP       64u   /* listeners, event loop, ring, wake-ups, logs */
 #define FDS_MIN          15u   /* there is no serving with less */
 #define FILES_A_LOOP_MAX 8192u /* each takes SL_HTTP_UPLOAD_BYTES beside its buffers */
+
+#define FDS_ROOM_MAX (UINT64_C(1) << 20) /* 8 MiB of the kernel */
 
 #define PROGRAM_BYTES ((uint64_t)24 << 20)  /* code, libraries, and what malloc keeps between uses */
 #define LOOP_BYTES    ((uint64_t)2 << 20)   /* event loop, ring, eight threads for the disk; the reaper's room */
@@ -117,4 +122,17 @@ uint64_t sl_budget_raise_fds(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     (void)getrlimit(RLIMIT_NOFILE, &limit);
     return limit.rlim_cur;
+}
+
+void sl_budget_make_room_for_fds(const struct sl_budget *budget)
+{
+    uint64_t count = budget->fds_wanted < budget->fds_limit ? budget->fds_wanted : budget->fds_limit;
+    if (count > FDS_ROOM_MAX)
+        count = FDS_ROOM_MAX;
+    int any = eventfd(0, EFD_CLOEXEC);
+    int last = fcntl(any, F_DUPFD_CLOEXEC, (int)count - 1); /* the room stays when it is closed */
+    if (last >= 0)
+        close(last);
+    if (any >= 0)
+        close(any);
 }

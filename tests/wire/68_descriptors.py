@@ -2,6 +2,8 @@
 process that is really out of them serves again as soon as there is one."""
 
 import contextlib
+import pathlib
+import re
 import resource
 import unittest
 
@@ -27,6 +29,12 @@ class Told(unittest.TestCase):
     def test_and_nothing_where_there_are_enough(self):
         with Sluice(wrapper=LIMITED, loops=1, max_connections=50) as server:
             self.assertRaises(AssertionError, server.said, "descriptors")
+
+    def test_the_kernel_has_room_for_them_before_anybody_comes(self):
+        """To make it while threads run takes tens of milliseconds, each time that it is doubled."""
+        with Sluice(wrapper=["prlimit", "--nofile=5000"], loops=1, max_connections=1000) as server:
+            status = pathlib.Path(f"/proc/{server.pid}/status").read_text()
+            self.assertGreaterEqual(int(re.search(r"^FDSize:\s*(\d+)", status, re.MULTILINE)[1]), 3064)
 
 
 class Reserve:

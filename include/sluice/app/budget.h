@@ -39,4 +39,9 @@ void sl_budget_put_fds(const struct sl_budget *budget, const struct sl_config *c
 /* Takes as many descriptors as this process may ever have: how many those are. */
 uint64_t sl_budget_raise_fds(void);
 
+/* Has the kernel make room for the descriptors of the budget, which costs it 8 bytes each. Before there are threads:
+ * where a process has some, whoever gets the first descriptor for which there is no room waits until every CPU has been
+ * elsewhere (synchronize_rcu: tens of milliseconds), and a loop gets many. Without it all works as well. */
+void sl_budget_make_room_for_fds(const struct sl_budget *budget);
+
 #endif
