@@ -1,6 +1,6 @@
 /* The door of the floor: fills operations, counts them, holds their slab, and chooses the engine at start.
  * A byte passes here from the upload pipeline (a sealed slab) to the engine. Loop thread. No system call is made
- * here. */
+ * here but the one that wakes the loop. */
 #include "sluice/disk/disk.h"
 
 #include "engine.h"
@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 sl_err sl_disk_create(enum sl_disk_choice choice, struct sl_slab_pool *pool, struct sl_disk **disk_out,
                       char *reason_out, size_t reason_room)
@@ -142,6 +143,19 @@ void sl_disk_complete(struct sl_disk_op *op)
     sl_disk_cb on_done = op->on_done;
     op->on_done = NULL;
     on_done(op, op->ctx);
+}
+
+void sl_disk_complete_some(struct sl_disk *disk, struct sl_link *done)
+{
+    uint64_t end_ns = sl_clock_now_ns() + SL_DISK_RUN_NS;
+    for (unsigned i = 0; i < SL_DISK_RUN_MAX && !sl_list_is_empty(done); i++) {
+        sl_disk_complete(SL_CONTAINER_OF(sl_list_shift(done), struct sl_disk_op, link));
+        if (sl_clock_now_ns() >= end_ns)
+            break;
+    }
+    uint64_t one = 1;
+    if (!sl_list_is_empty(done))
+        (void)!write(disk->fd, &one, sizeof one);
 }
 
 void sl_disk_open(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const char *path, struct open_how how,

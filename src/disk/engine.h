@@ -7,6 +7,7 @@
 #define SLUICE_SRC_DISK_ENGINE_H
 
 #include "sluice/base/bytes.h"
+#include "sluice/base/clock.h"
 #include "sluice/disk/disk.h"
 
 struct sl_disk_engine {
@@ -33,9 +34,13 @@ struct sl_disk {
     struct sl_histogram *syncs; /* NULL: nobody wants to know how long they take */
 };
 
-/* So many are completed at a time. Of a thousand that end together the others have the next turns, lest they keep the
- * loop from all else. */
+/* So many are completed in a run, and fewer where on_done has much to do: of a thousand that end together the others
+ * have the next turns, lest they keep the loop from all else. */
 #define SL_DISK_RUN_MAX 64
+#define SL_DISK_RUN_NS  (SL_MS / 2)
+
+/* Completes the first ops of the list, and sees to it that run() is called again for the rest. From run(). */
+void sl_disk_complete_some(struct sl_disk *disk, struct sl_link *done);
 
 /* Threads of an engine; of one that helps a ring, too: cold reads wait there for the disk. */
 #define SL_DISK_THREAD_COUNT 8

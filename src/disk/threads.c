@@ -27,6 +27,8 @@ struct threads {
     struct sl_link queue; /* under lock */
     struct sl_link done;  /* under lock */
     bool is_closing;      /* under lock */
+
+    struct sl_link arrived; /* loop thread: over, and not told yet */
 };
 
 static struct sl_disk_op *op_of(struct sl_link *link)
@@ -76,7 +78,7 @@ static struct sl_disk_op *wait_for_op(struct threads *threads)
     return link == NULL ? NULL : op_of(link);
 }
 
-/* The mail is free whenever `done` is empty: only its arrival takes anything out, and sends it again for the rest. */
+/* The mail is free whenever `done` is empty: only its arrival empties it. */
 static void hand_back(struct threads *threads, struct sl_disk_op *op)
 {
     pthread_mutex_lock(&threads->lock);
@@ -99,27 +101,19 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* What is done is taken out before the first callback runs: what callbacks start belongs to later turns. What is left
- * in `done` has mail of its own. */
 static void on_arrival(struct sl_mail *mail)
 {
     struct threads *threads = SL_CONTAINER_OF(mail, struct threads, mail);
-    struct sl_link arrived;
-    sl_list_init(&arrived);
     pthread_mutex_lock(&threads->lock);
-    for (unsigned i = 0; i < SL_DISK_RUN_MAX && !sl_list_is_empty(&threads->done); i++)
-        sl_list_append(&arrived, sl_list_shift(&threads->done));
-    bool has_more = !sl_list_is_empty(&threads->done);
+    sl_list_move_all(&threads->arrived, &threads->done);
     pthread_mutex_unlock(&threads->lock);
-    if (has_more)
-        sl_mailbox_post(&threads->mailbox, &threads->mail);
-    for (struct sl_link *link; (link = sl_list_shift(&arrived)) != NULL;)
-        sl_disk_complete(op_of(link));
 }
 
 static void threads_run(struct sl_disk *disk)
 {
-    sl_mailbox_run(&((struct threads *)disk)->mailbox);
+    struct threads *threads = (struct threads *)disk;
+    sl_mailbox_run(&threads->mailbox);
+    sl_disk_complete_some(disk, &threads->arrived);
 }
 
 static void threads_destroy(struct sl_disk *disk)
@@ -127,6 +121,7 @@ static void threads_destroy(struct sl_disk *disk)
     struct threads *threads = (struct threads *)disk;
     pthread_mutex_lock(&threads->lock);
     assert(sl_list_is_empty(&threads->queue) && sl_list_is_empty(&threads->done));
+    assert(sl_list_is_empty(&threads->arrived));
     threads->is_closing = true;
     pthread_mutex_unlock(&threads->lock);
     pthread_cond_broadcast(&threads->has_work);
@@ -176,6 +171,7 @@ sl_err sl_disk_threads_create(unsigned count, struct sl_disk **disk_out)
     pthread_cond_init(&threads->has_work, NULL);
     sl_list_init(&threads->queue);
     sl_list_init(&threads->done);
+    sl_list_init(&threads->arrived);
     if (!start_threads(threads, count)) {
         threads_destroy(&threads->base);
         return SL_NO_MEMORY;

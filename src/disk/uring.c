@@ -195,10 +195,7 @@ static void uring_run(struct sl_disk *disk)
         io_uring_cqe_seen(&uring->ring, cqe);
         reap(uring, op, res);
     }
-    for (unsigned i = 0; i < SL_DISK_RUN_MAX && !sl_list_is_empty(&uring->done); i++)
-        sl_disk_complete(op_of(sl_list_shift(&uring->done)));
-    if (!sl_list_is_empty(&uring->done))
-        wake_next_turn(uring);
+    sl_disk_complete_some(disk, &uring->done);
 }
 
 static void uring_destroy(struct sl_disk *disk)
