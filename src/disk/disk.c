@@ -133,7 +133,7 @@ void sl_disk_complete(struct sl_disk_op *op)
     assert(!sl_disk_op_is_idle(op) && !sl_link_is_linked(&op->link));
     assert(op->disk->inflight > 0);
     assert((op->err == SL_OK) == (op->sys_errno == 0));
-    if (is_io(op))
+    if (is_io(op) && op->args.io.slab != NULL)
         sl_slab_release(op->args.io.slab);
     op->disk->inflight--;
     if (op->kind == SL_DISK_SYNC && op->disk->syncs != NULL)
@@ -213,6 +213,18 @@ void sl_disk_write(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct s
     assert(slab->state == SL_SLAB_SEALED);
     prepare(disk, op, SL_DISK_WRITE, on_done, ctx);
     submit_io(op, fd, slab, from, len, offset);
+}
+
+void sl_disk_write_lent(struct sl_disk *disk, struct sl_disk_op *op, int fd, const char *bytes, size_t len,
+                        uint64_t offset, sl_disk_cb on_done, void *ctx)
+{
+    assert(offset <= (uint64_t)INT64_MAX - len);
+    prepare(disk, op, SL_DISK_WRITE, on_done, ctx);
+    op->args.io.fd = fd;
+    op->args.io.base = (char *)bytes;
+    op->args.io.len = len;
+    op->args.io.offset = offset;
+    submit(op);
 }
 
 static void submit_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
@@ -380,5 +392,20 @@ void sl_disk_list(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, struc
     list->has_more = false;
     op->args.list.dir_fd = dir_fd;
     op->args.list.list = list;
+    submit(op);
+}
+
+bool sl_disk_has_errands(const struct sl_disk *disk)
+{
+    return disk->engine->has_errands;
+}
+
+void sl_disk_errand(struct sl_disk *disk, struct sl_disk_op *op, void (*run)(struct sl_disk *here, void *ctx),
+                    void *run_ctx, sl_disk_cb on_done, void *ctx)
+{
+    assert(sl_disk_has_errands(disk));
+    prepare(disk, op, SL_DISK_ERRAND, on_done, ctx);
+    op->args.errand.run = run;
+    op->args.errand.ctx = run_ctx;
     submit(op);
 }

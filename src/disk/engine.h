@@ -12,6 +12,7 @@
 
 struct sl_disk_engine {
     const char *name;
+    bool has_errands;
     void (*submit)(struct sl_disk *disk, struct sl_disk_op *op);
     void (*flush)(struct sl_disk *disk);
     void (*run)(struct sl_disk *disk);
@@ -56,6 +57,9 @@ void sl_disk_execute(struct sl_disk_op *op);
 
 /* Does what sl_disk_list() asks for, blocking: the bytes in list->out, or -1 and errno. Any thread that owns the op. */
 int64_t sl_disk_list_now(int dir_fd, struct sl_disk_list *list);
+
+/* Does what sl_disk_errand() asks for; 0. Any thread that owns the op. */
+int64_t sl_disk_errand_now(void (*run)(struct sl_disk *here, void *ctx), void *ctx);
 
 /* Takes in what one system call said about op: its result, or -errno. true: op is over and its outcome is set.
  * false: call again for what is left. Any thread that owns op. */

@@ -110,6 +110,7 @@ static int64_t call(const struct sl_disk_op *op)
     case SL_DISK_COPY: return copy_call(op);
     case SL_DISK_STATFS: return fstatfs(op->args.statfs.fd, op->args.statfs.out);
     case SL_DISK_LIST: return sl_disk_list_now(op->args.list.dir_fd, op->args.list.list);
+    case SL_DISK_ERRAND: return sl_disk_errand_now(op->args.errand.run, op->args.errand.ctx);
     case SL_DISK_KINDS: break;
     }
     assert(!"an operation of no kind");
@@ -170,6 +171,7 @@ static sl_err err_of(const struct sl_disk_op *op, int sys_errno)
     case SL_DISK_STAT:
     case SL_DISK_STATFS:
     case SL_DISK_LIST:
+    case SL_DISK_ERRAND:
     case SL_DISK_KINDS: break;
     }
     return sl_err_of_errno(sys_errno);
@@ -263,6 +265,7 @@ bool sl_disk_advance(struct sl_disk_op *op, int64_t res)
     case SL_DISK_LOCK:
     case SL_DISK_STAT:
     case SL_DISK_STATFS:
+    case SL_DISK_ERRAND:
     case SL_DISK_KINDS: break;
     }
     return end(op, res < 0 ? (int)-res : 0, 0);

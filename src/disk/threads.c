@@ -2,8 +2,12 @@
  *
  *   submit (loop) -> queue -> execute (worker) -> done -> mail -> run (loop) -> on_done
  *
- * An op is in one place at a time and its hand-over is under the lock, so its fields need none. The same engine,
- * with fewer threads, helps a ring with what its kernel cannot do. */
+ * An op is in one place at a time and its hand-over is under the lock, so its fields need none. The same engine helps
+ * a ring with what its kernel cannot do.
+ *
+ * Most operations wait for the disk, and the more wait together the better. Errands hardly wait: they are work for a
+ * processor, and waking a thread for each would cost as much again. So few threads do them, one errand behind the
+ * other, and tell of some of them together. */
 #include "engine.h"
 
 #include "sluice/base/mailbox.h"
@@ -15,18 +19,25 @@
 #include <stdlib.h>
 #include <sys/uio.h>
 
+#define ERRANDS_MAX 1 /* that run at a time */
+#define UNTOLD_MAX  8 /* errands that are done and not told of while others are being done */
+
 struct threads {
     struct sl_disk base;
     struct sl_mailbox mailbox; /* workers post, the loop runs */
-    struct sl_mail mail;       /* posted by whoever puts the first op into `done` */
+    struct sl_mail mail;       /* tells that something is in `done` */
     unsigned started;          /* fixed after create */
     pthread_t ids[SL_DISK_THREAD_COUNT];
 
     pthread_mutex_t lock;
     pthread_cond_t has_work;
-    struct sl_link queue; /* under lock */
-    struct sl_link done;  /* under lock */
-    bool is_closing;      /* under lock */
+    /* under lock */
+    struct sl_link queue, errands; /* errands wait in their own line */
+    struct sl_link done;
+    unsigned errands_running, untold;
+    bool is_called; /* somebody was woken for an errand and has taken none yet */
+    bool is_told;   /* the mail is under way */
+    bool is_closing;
 
     struct sl_link arrived; /* loop thread: over, and not told yet */
 };
@@ -55,11 +66,15 @@ static void threads_submit(struct sl_disk *disk, struct sl_disk_op *op)
         hand_back(threads, op);
         return;
     }
+    bool is_errand = op->kind == SL_DISK_ERRAND;
     pthread_mutex_lock(&threads->lock);
     assert(!threads->is_closing);
-    sl_list_append(&threads->queue, &op->link);
+    sl_list_append(is_errand ? &threads->errands : &threads->queue, &op->link);
+    bool is_waking = !is_errand || (threads->errands_running < ERRANDS_MAX && !threads->is_called);
+    threads->is_called |= is_errand && is_waking;
     pthread_mutex_unlock(&threads->lock);
-    pthread_cond_signal(&threads->has_work);
+    if (is_waking)
+        pthread_cond_signal(&threads->has_work);
 }
 
 /* Submitting hands over at once. */
@@ -67,25 +82,51 @@ static void threads_flush(struct sl_disk *disk)
 {
 }
 
+/* With the lock held. NULL: nothing may be done now. */
+static struct sl_link *take(struct threads *threads)
+{
+    bool is_errand_due = !sl_list_is_empty(&threads->errands) && threads->errands_running < ERRANDS_MAX;
+    struct sl_link *link = sl_list_shift(&threads->queue);
+    if (link != NULL && is_errand_due)
+        pthread_cond_signal(&threads->has_work); /* for somebody else: this may take its time */
+    if (link != NULL || !is_errand_due)
+        return link;
+    threads->errands_running++;
+    threads->is_called = false;
+    return sl_list_shift(&threads->errands);
+}
+
 /* NULL: the engine closes. */
 static struct sl_disk_op *wait_for_op(struct threads *threads)
 {
     pthread_mutex_lock(&threads->lock);
     struct sl_link *link;
-    while ((link = sl_list_shift(&threads->queue)) == NULL && !threads->is_closing)
+    while ((link = take(threads)) == NULL && !threads->is_closing)
         pthread_cond_wait(&threads->has_work, &threads->lock);
     pthread_mutex_unlock(&threads->lock);
     return link == NULL ? NULL : op_of(link);
 }
 
-/* The mail is free whenever `done` is empty: only its arrival empties it. */
+/* With the lock held: is the loop to be told now? Who does the next errand tells of this one, too. */
+static bool is_to_be_told(struct threads *threads, const struct sl_disk_op *op)
+{
+    if (op->kind == SL_DISK_ERRAND) {
+        threads->errands_running--;
+        if (!sl_list_is_empty(&threads->errands) && ++threads->untold < UNTOLD_MAX)
+            return false;
+    }
+    threads->untold = 0;
+    return !threads->is_told;
+}
+
 static void hand_back(struct threads *threads, struct sl_disk_op *op)
 {
     pthread_mutex_lock(&threads->lock);
-    bool is_first = sl_list_is_empty(&threads->done);
     sl_list_append(&threads->done, &op->link);
+    bool is_telling = is_to_be_told(threads, op);
+    threads->is_told |= is_telling;
     pthread_mutex_unlock(&threads->lock);
-    if (is_first)
+    if (is_telling)
         sl_mailbox_post(&threads->mailbox, &threads->mail);
 }
 
@@ -106,6 +147,7 @@ static void on_arrival(struct sl_mail *mail)
     struct threads *threads = SL_CONTAINER_OF(mail, struct threads, mail);
     pthread_mutex_lock(&threads->lock);
     sl_list_move_all(&threads->arrived, &threads->done);
+    threads->is_told = false;
     pthread_mutex_unlock(&threads->lock);
 }
 
@@ -120,8 +162,8 @@ static void threads_destroy(struct sl_disk *disk)
 {
     struct threads *threads = (struct threads *)disk;
     pthread_mutex_lock(&threads->lock);
-    assert(sl_list_is_empty(&threads->queue) && sl_list_is_empty(&threads->done));
-    assert(sl_list_is_empty(&threads->arrived));
+    assert(sl_list_is_empty(&threads->queue) && sl_list_is_empty(&threads->errands));
+    assert(sl_list_is_empty(&threads->done) && sl_list_is_empty(&threads->arrived));
     threads->is_closing = true;
     pthread_mutex_unlock(&threads->lock);
     pthread_cond_broadcast(&threads->has_work);
@@ -135,6 +177,7 @@ static void threads_destroy(struct sl_disk *disk)
 
 static const struct sl_disk_engine engine = {
     .name = "threads",
+    .has_errands = true,
     .submit = threads_submit,
     .flush = threads_flush,
     .run = threads_run,
@@ -170,6 +213,7 @@ sl_err sl_disk_threads_create(unsigned count, struct sl_disk **disk_out)
     pthread_mutex_init(&threads->lock, NULL);
     pthread_cond_init(&threads->has_work, NULL);
     sl_list_init(&threads->queue);
+    sl_list_init(&threads->errands);
     sl_list_init(&threads->done);
     sl_list_init(&threads->arrived);
     if (!start_threads(threads, count)) {

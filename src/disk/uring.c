@@ -54,14 +54,15 @@ static void uring_submit(struct sl_disk *disk, struct sl_disk_op *op)
 
 static void make_io_sqe(struct uring *uring, struct io_uring_sqe *sqe, struct sl_disk_op *op)
 {
-    bool is_registered = uring->pool != NULL && op->args.io.slab->pool == uring->pool;
+    const struct sl_slab *slab = op->args.io.slab;
+    bool is_registered = uring->pool != NULL && slab != NULL && slab->pool == uring->pool;
     bool is_write = op->kind == SL_DISK_WRITE;
     int opcode = is_registered ? (is_write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED)
                                : (is_write ? IORING_OP_WRITE : IORING_OP_READ);
     io_uring_prep_rw(opcode, sqe, op->args.io.fd, op->args.io.base + op->args.io.done,
                      (unsigned)(op->args.io.len - op->args.io.done), op->args.io.offset + op->args.io.done);
     if (is_registered)
-        sqe->buf_index = (uint16_t)op->args.io.slab->region;
+        sqe->buf_index = (uint16_t)slab->region;
 }
 
 static void make_close_sqe(struct io_uring_sqe *sqe, struct sl_disk_op *op)
@@ -120,6 +121,7 @@ static void make_sqe(struct uring *uring, struct io_uring_sqe *sqe, struct sl_di
     case SL_DISK_LOCK:
     case SL_DISK_STATFS:
     case SL_DISK_LIST:
+    case SL_DISK_ERRAND:
     case SL_DISK_KINDS: assert(!"the helpers do this kind");
     }
     io_uring_sqe_set_data(sqe, op);
@@ -209,6 +211,7 @@ static void uring_destroy(struct sl_disk *disk)
 
 static const struct sl_disk_engine engine = {
     .name = "io_uring",
+    .has_errands = true,
     .submit = uring_submit,
     .flush = uring_flush,
     .run = uring_run,

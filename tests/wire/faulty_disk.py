@@ -6,8 +6,8 @@ import tempfile
 
 # As include/sluice/disk/disk.h numbers them.
 KINDS = ("OPEN", "CLOSE", "ALLOCATE", "TRUNCATE", "WRITE", "READ", "PREFETCH", "COPY", "SYNC", "LINK", "RENAME",
-         "UNLINK", "MKDIR", "SETXATTR", "GETXATTR", "REMOVEXATTR", "LOCK", "STAT", "STATFS", "LIST")
-OF_NOBODY = {"PREFETCH", "STATFS", "LIST"}  # done now and then, for no upload in particular
+         "UNLINK", "MKDIR", "SETXATTR", "GETXATTR", "REMOVEXATTR", "LOCK", "STAT", "STATFS", "LIST", "ERRAND")
+OF_NOBODY = {"PREFETCH", "STATFS", "LIST", "ERRAND"}  # done now and then, for no upload in particular
 WORDS = 7  # before the counts, see faulty.c
 LEFT, ERRNO, MASK, BYTES, STRUCK, EVERY, TURNS = range(WORDS)
 

@@ -51,6 +51,7 @@ enum sl_disk_kind {
     SL_DISK_STAT,
     SL_DISK_STATFS,
     SL_DISK_LIST,
+    SL_DISK_ERRAND,
     SL_DISK_KINDS
 };
 
@@ -110,7 +111,7 @@ struct sl_disk_op {
             char *base;
             size_t len, done;
             uint64_t offset;
-            struct sl_slab *slab;
+            struct sl_slab *slab; /* NULL: memory that is lent */
             bool is_cold;
         } io; /* READ, WRITE */
         struct {
@@ -157,6 +158,10 @@ struct sl_disk_op {
             int dir_fd;
             struct sl_disk_list *list;
         } list;
+        struct {
+            void (*run)(struct sl_disk *here, void *ctx);
+            void *ctx;
+        } errand;
     } args;
 };
 
@@ -218,6 +223,10 @@ void sl_disk_truncate(struct sl_disk *disk, struct sl_disk_op *op, int fd, uint6
  * keeps from, len and offset multiples of SL_SLAB_BLOCK_BYTES. */
 void sl_disk_write(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t from, size_t len,
                    uint64_t offset, sl_disk_cb on_done, void *ctx);
+
+/* The same of any memory, lent until on_done. */
+void sl_disk_write_lent(struct sl_disk *disk, struct sl_disk_op *op, int fd, const char *bytes, size_t len,
+                        uint64_t offset, sl_disk_cb on_done, void *ctx);
 
 /* Reads up to `len` bytes into slab->base (FILLING, one reference as above). result < len: the file ends there. */
 void sl_disk_read(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct sl_slab *slab, size_t len,
@@ -291,6 +300,16 @@ void sl_disk_stat(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, const
  * It is long work for a thread: one is done at a time, the others wait, so that they keep none from what is short. */
 void sl_disk_list(struct sl_disk *disk, struct sl_disk_op *op, int dir_fd, struct sl_disk_list *list,
                   sl_disk_cb on_done, void *ctx);
+
+/* Several operations for one change of thread: calls run(here, run_ctx) on a thread of the engine. What is started on
+ * the disk `here` is done by that thread at once, one behind the other, its callbacks run there, too, and may start
+ * more; the errand is over when nothing is left. run_ctx and all that is touched: lent until on_done. `here` ends
+ * with the errand. Nothing that waits for long (syncs, copies, lists, locks): it would keep the thread from others.
+ * Slabs stay on the loop's thread: what is written is given by sl_disk_write_lent.
+ * Only where sl_disk_has_errands(). Its err is SL_OK; each operation has its own. */
+void sl_disk_errand(struct sl_disk *disk, struct sl_disk_op *op, void (*run)(struct sl_disk *here, void *ctx),
+                    void *run_ctx, sl_disk_cb on_done, void *ctx);
+bool sl_disk_has_errands(const struct sl_disk *disk);
 
 void sl_disk_statfs(struct sl_disk *disk, struct sl_disk_op *op, int fd, struct statfs *statfs_out,
                     sl_disk_cb on_done, void *ctx);
