@@ -143,8 +143,10 @@ struct sl_store_object {
     struct sl_store *store;
     sl_store_cb on_done;
     void *ctx;
-    struct sl_disk_op op, grow_op;
-    uint64_t begun_ns;     /* wall clock, and a little earlier: the file's own clock ticks */
+    struct sl_disk_op op, grow_op, errand;
+    void (*go_on)(struct sl_store_object *object); /* behind the errand */
+    bool is_away;                                  /* a thread of the disk has it */
+    uint64_t begun_ns;                             /* wall clock, and a little earlier: the file's own clock ticks */
     uint64_t clock_gap_ns; /* between wall and steady clock as it was begun: a change tells of a clock that was set */
     int fd;
     bool is_bulk, is_grow_running;
@@ -154,7 +156,7 @@ struct sl_store_object {
     char temp[40]; /* a name in uploads/ */
     char proc[24]; /* "/proc/self/fd/N" */
     uint64_t expected, allocated, size;
-    uint64_t end; /* of its bytes, where more was allocated ahead */
+    uint64_t end;          /* of its bytes, where more was allocated ahead */
     /* of one that is kept: store/kept.h */
     const char *kept; /* its id, lent until it is idle again; after a commit, whether it is kept. NULL: it is not */
     bool is_linked;   /* after sl_store_resume: it has a name among the finished ones already */

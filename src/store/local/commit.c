@@ -7,7 +7,7 @@
  * its id if it had none, behind all that and without a sync: that it has its name is found out again by the number of
  * its links and by its description. Then a commit looks for that name and touches nothing. Where the outcome hangs on
  * what has the name now, the look at it and the change are one step, in a turn for the name; so are they where a name
- * is taken back. Loop thread. */
+ * is taken back. Loop thread, or away (away.c) where no turn, no sync and no owner is asked for. */
 #include "local.h"
 
 #include "sluice/base/clock.h"
@@ -50,6 +50,15 @@ static bool has_conditions(const struct sl_store_object *object)
     return object->terms->conditions != NULL && sl_conditions_are_set(object->terms->conditions);
 }
 
+/* What is kept stays: on the way its owner is asked for its state. */
+static void go_away(struct sl_store_object *object, void (*go_on)(struct sl_store_object *object))
+{
+    if (object->kept != NULL || object->terms->keep_id != NULL || object->is_linked)
+        go_on(object);
+    else
+        sl_local_go_away(object, go_on);
+}
+
 /* "a/photo-2.jpg" -> "a/photo.jpg". Without a number the path is not touched: other loops may be reading it, to
  * compare it with the name they wait for. */
 static void unnumber_path(struct sl_store_object *object)
@@ -63,7 +72,7 @@ static void unnumber_path(struct sl_store_object *object)
     object->digits = 0;
 }
 
-static void commit_finish(struct sl_store_object *object)
+static void commit_tell(struct sl_store_object *object)
 {
     sl_name_turn_give(&object->turn);
     if (object->err != SL_OK) {
@@ -73,6 +82,11 @@ static void commit_finish(struct sl_store_object *object)
     }
     sl_holder_forget(object);
     object->on_done(object, object->err, object->ctx);
+}
+
+static void commit_finish(struct sl_store_object *object)
+{
+    sl_local_come_home(object, commit_tell);
 }
 
 static void close_up(struct sl_store_object *object)
@@ -197,6 +211,11 @@ static bool needs_turn(const struct sl_store_object *object)
             (conditions->if_match.base != NULL || conditions->if_unmodified_since.base != NULL));
 }
 
+static void take_turn(struct sl_store_object *object)
+{
+    sl_name_turn_take(object->store, &object->turn, object->path, look_first);
+}
+
 static void on_folder_open(struct sl_dir_walk *walk)
 {
     struct sl_store_object *object = SL_CONTAINER_OF(walk, struct sl_store_object, walk);
@@ -205,7 +224,7 @@ static void on_folder_open(struct sl_dir_walk *walk)
     else if (object->is_linked)
         look_for_itself(object);
     else if (needs_turn(object))
-        sl_name_turn_take(object->store, &object->turn, object->path, look_first);
+        sl_local_come_home(object, take_turn);
     else
         commit_run(object, COMMIT_LINK);
 }
@@ -215,10 +234,15 @@ static void open_folder(struct sl_store_object *object)
     sl_dir_walk_start(object->store, &object->walk, object->path, on_folder_open);
 }
 
+static void sync_file(struct sl_store_object *object)
+{
+    commit_run(object, COMMIT_SYNC);
+}
+
 static void commit_sync(struct sl_store_object *object)
 {
     if (object->store->root->options.durability != SL_DURABILITY_NONE)
-        commit_run(object, COMMIT_SYNC);
+        sl_local_come_home(object, sync_file);
     else
         open_folder(object);
 }
@@ -283,11 +307,18 @@ static void on_folder_synced(struct sl_dirsync_waiter *waiter, sl_err err)
      * place of an older file it does stay: that one is gone already, and either content is better than none. So does
      * one that was found: it may have been answered. */
     if (err == SL_OK)
-        commit_keep(object);
+        go_away(object, commit_keep);
     else if (object->has_replaced || object->is_linked)
         commit_run(object, COMMIT_CLOSE_DIR);
     else
         undo(object);
+}
+
+static void sync_folder(struct sl_store_object *object)
+{
+    object->dirsync.dir_fd = object->walk.dir_fd;
+    sl_local_sync_begun(object);
+    sl_dirsync_wait(object->store, object->path, &object->dirsync, on_folder_synced);
 }
 
 /* What has replaced another stays, so the next one may look at it while the folder is synced. What may yet be undone
@@ -300,9 +331,7 @@ static void on_named(struct sl_store_object *object)
         commit_keep(object);
         return;
     }
-    object->dirsync.dir_fd = object->walk.dir_fd;
-    sl_local_sync_begun(object);
-    sl_dirsync_wait(object->store, object->path, &object->dirsync, on_folder_synced);
+    sl_local_come_home(object, sync_folder);
 }
 
 /* ---- the name ---- */
@@ -510,7 +539,7 @@ static void on_commit_step(struct sl_disk_op *op, void *ctx)
     case COMMIT_STAT: on_stat(object); return;
     case COMMIT_SYNC:
         sl_local_sync_ended(object);
-        open_folder(object);
+        go_away(object, open_folder);
         return;
     case COMMIT_LINK: on_linked(object, op); return;
     case COMMIT_LOOK: on_looked(object, op); return;
@@ -619,6 +648,11 @@ static void commit_start(struct sl_store_object *object)
         commit_describe(object);
 }
 
+static void commit_begin(struct sl_store_object *object)
+{
+    go_away(object, commit_start);
+}
+
 void sl_store_commit(struct sl_store_object *object, struct sl_path *path, uint64_t size,
                      const struct sl_store_terms *terms, sl_store_cb on_done, void *ctx)
 {
@@ -635,5 +669,5 @@ void sl_store_commit(struct sl_store_object *object, struct sl_path *path, uint6
     find_stem(object);
     object->twin = (struct sl_twin){0};
     object->walk.dir_fd = -1;
-    sl_local_when_grown(object, commit_start);
+    sl_local_when_grown(object, commit_begin);
 }

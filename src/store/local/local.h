@@ -171,6 +171,12 @@ void sl_local_close(struct sl_store_object *object, sl_disk_cb on_done);
 /* Whether files here have user attributes, tried on `fd`, a file of no worth. */
 bool sl_local_keeps_attributes(int fd);
 
+/* Goes on with go_on on a thread of the disk, where each operation is done as it is started: away.c. At once, here,
+ * where the disk has no such threads. object: lent until it has come home, which it must. */
+void sl_local_go_away(struct sl_store_object *object, void (*go_on)(struct sl_store_object *object));
+/* The last step away: go_on runs in a later turn of the loop. At home already: at once. */
+void sl_local_come_home(struct sl_store_object *object, void (*go_on)(struct sl_store_object *object));
+
 /* Goes on at once, or when the allocation that runs ahead is over. */
 void sl_local_when_grown(struct sl_store_object *object, void (*go_on)(struct sl_store_object *object));
 
