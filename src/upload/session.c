@@ -58,7 +58,7 @@ static void count_end(const struct sl_session *session, enum sl_session_state en
 static void session_enter(struct sl_session *session, enum sl_session_state next)
 {
     static const unsigned allowed[SL_SESSION_STATES] = {
-        [SL_SESSION_IDLE] = BIT(CHECKING) | BIT(OPENING),
+        [SL_SESSION_IDLE] = BIT(CHECKING) | BIT(OPENING) | BIT(RECEIVING),
         [SL_SESSION_CHECKING] = BIT(OPENING) | BIT(FAILED) | BIT(LEAVING),
         [SL_SESSION_OPENING] = BIT(RECEIVING) | BIT(FAILED) | BIT(LEAVING),
         [SL_SESSION_RECEIVING] = BIT(FLUSHING) | BIT(FAILED) | BIT(LEAVING),
@@ -297,8 +297,13 @@ sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake, con
     sl_session_count(session);
     if (plan->part != NULL)
         sl_session_go_on(session);
+    uint64_t bytes = plan->expected != SL_STORE_SIZE_UNKNOWN ? plan->expected : sl_slab_class_bytes(SL_SLAB_SMALL);
     bool has_conditions = plan->conditions != NULL && sl_conditions_are_set(plan->conditions);
-    if (session->path.len > 0 && (has_conditions || plan->conflict == SL_CONFLICT_ERROR))
+    assert(!plan->is_small || plan->part == NULL);
+    session->is_late = plan->is_small && sl_store_has_room(intake->store, bytes);
+    if (session->is_late)
+        session_enter(session, SL_SESSION_RECEIVING);
+    else if (session->path.len > 0 && (has_conditions || plan->conflict == SL_CONFLICT_ERROR))
         look(session);
     else
         begin(session);
@@ -401,10 +406,8 @@ static void took(const struct sl_piece *piece, enum sl_stage stage)
         session->times.ns[stage] += now_ns - span->from_ns;
 }
 
-static void on_piece_written(struct sl_store_write *write, sl_err err, void *ctx)
+static void piece_written(struct sl_piece *piece, sl_err err)
 {
-    struct sl_piece *piece = ctx;
-    (void)write;
     piece->is_written = err == SL_OK;
     if (err == SL_OK)
         piece->session->written += piece->len;
@@ -412,6 +415,35 @@ static void on_piece_written(struct sl_store_write *write, sl_err err, void *ctx
         session_fail(piece->session, err);
     took(piece, SL_STAGE_WRITE);
     piece_part_done(piece);
+}
+
+static void on_piece_written(struct sl_store_write *write, sl_err err, void *ctx)
+{
+    (void)write;
+    piece_written(ctx, err);
+}
+
+/* The file came with it. */
+static void on_piece_begun(struct sl_store_object *object, sl_err err, void *ctx)
+{
+    struct sl_piece *piece = ctx;
+    (void)object;
+    piece->session->has_file = err == SL_OK;
+    piece_written(piece, err);
+}
+
+static void write_piece(struct sl_session *session, struct sl_piece *piece)
+{
+    bool is_tail = piece->len % SL_SLAB_BLOCK_BYTES != 0;
+    if (session->is_late) {
+        struct sl_bytes whole = {piece->slab->base, piece->len};
+        sl_store_begin_whole(session->intake->store, &session->object, whole, on_piece_begun, piece);
+        return;
+    }
+    if (is_tail) /* O_DIRECT cannot write half a block */
+        sl_store_set_bulk(&session->object, false);
+    sl_store_write(&session->object, &piece->write, piece->slab, 0, piece->len, session->size, is_tail,
+                   on_piece_written, piece);
 }
 
 static void on_piece_hashed(struct sl_hash_job *job, void *ctx)
@@ -441,6 +473,7 @@ bool sl_session_feed(struct sl_session *session, struct sl_piece *piece, struct 
                      bool is_last, sl_piece_cb on_done, void *ctx)
 {
     assert(piece->parts_inflight == 0 && len > 0 && slab->state == SL_SLAB_SEALED);
+    assert(!session->is_late || (is_last && session->size == 0));
     if (session->state != SL_SESSION_RECEIVING || session->err != SL_OK)
         return false;
     struct sl_session_part *part = session->plan.part;
@@ -467,10 +500,7 @@ bool sl_session_feed(struct sl_session *session, struct sl_piece *piece, struct 
     begin_span(&session->writing, 1, piece->fed_ns);
     piece->parts_inflight++;
     session->inflight++;
-    bool is_tail = len % SL_SLAB_BLOCK_BYTES != 0;
-    if (is_tail) /* O_DIRECT cannot write half a block */
-        sl_store_set_bulk(&session->object, false);
-    sl_store_write(&session->object, &piece->write, slab, 0, len, session->size, is_tail, on_piece_written, piece);
+    write_piece(session, piece);
     session->size += len;
     if (part != NULL && session->size >= part->mark_at && !is_last)
         mark(session);
@@ -501,6 +531,24 @@ static void on_lane_ended(struct sl_hash_job *job, void *ctx)
     session_settle(session);
 }
 
+static void on_empty_begun(struct sl_store_object *object, sl_err err, void *ctx)
+{
+    struct sl_session *session = ctx;
+    (void)object;
+    session->inflight--;
+    session->has_file = err == SL_OK;
+    if (err != SL_OK)
+        session_fail(session, err);
+    session_settle(session);
+}
+
+/* No piece came that could have brought its file. */
+static void begin_empty(struct sl_session *session)
+{
+    session->inflight++;
+    sl_store_begin_whole(session->intake->store, &session->object, SL_BYTES(""), on_empty_begun, session);
+}
+
 void sl_session_finish(struct sl_session *session)
 {
     if (session->state == SL_SESSION_FAILED)
@@ -510,6 +558,8 @@ void sl_session_finish(struct sl_session *session)
     if (session->plan.part != NULL && session->size < session->plan.part->offset)
         session->size = session->written = session->plan.part->offset; /* nothing came: the end is where it was */
     sl_session_digest_end(session, on_lane_ended);
+    if (session->is_late && session->size == 0 && session->err == SL_OK)
+        begin_empty(session);
     if (!is_busy(session))
         settle_later(session);
 }

@@ -81,9 +81,10 @@ struct sl_request {
     struct sl_text trailers; /* "name: value" lines, if they are wanted */
     sl_err err;              /* the problem it was answered with, for the log */
     bool is_body_complete, is_response_started;
-    bool is_head;  /* HEAD: no body in the answer */
-    bool is_tus;   /* each answer tells the version of tus */
-    bool is_admin; /* it came by a connection for the operator */
+    bool has_expect; /* the sender waits for a word before it sends the body */
+    bool is_head;    /* HEAD: no body in the answer */
+    bool is_tus;     /* each answer tells the version of tus */
+    bool is_admin;   /* it came by a connection for the operator */
 };
 
 static inline struct sl_request *sl_request_of(h2o_req_t *h2o)

@@ -79,6 +79,7 @@ struct sl_session_plan {
     const struct sl_conditions *conditions; /* lent until the session is over; NULL: none */
     const struct sl_digests *promised;      /* what the sender says the bytes digest to; likewise */
     struct sl_session_part *part;           /* likewise; NULL: the file comes in one piece, and is named */
+    bool is_small;                          /* all of it is fed as one piece, which is_last; without a part */
 };
 
 struct sl_session {
@@ -110,6 +111,7 @@ struct sl_session {
     struct sl_hash_job lane_end;
     struct sl_mail later;
     bool has_lane, has_file, wants_to_leave;
+    bool is_late;            /* its file is made when its bytes are there */
     bool is_counted;         /* among the uploads of the intake's stats */
     uint64_t entered_ns;     /* its state; is_counted */
     uint8_t epoch;           /* marks so far */
@@ -133,6 +135,8 @@ SL_MUST_CHECK sl_err sl_session_name(struct sl_session *session, struct sl_intak
  * FAILED: where conditions are set, and with conflict ERROR, what has the name is looked at early, so that SL_EXISTS
  * and SL_PRECONDITION are told before the body is sent; they are decided again with the name. With If-None-Match: * an
  * existing name is SL_PRECONDITION whatever the conflict rule.
+ * A small one that finds room is RECEIVING already when this returns, and on_change is not called for that: its file is
+ * made with its bytes, and what is known of its name is told with the naming.
  * SL_TOO_LARGE, SL_TOO_MANY_FILES: nothing was begun. */
 SL_MUST_CHECK sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake,
                                      const struct sl_session_plan *plan, sl_session_cb on_change, void *ctx);

@@ -54,7 +54,7 @@ static void init_request(struct sl_h1 *conn)
     h2o_init_request(&conn->request.h2o, &conn->base.h2o, NULL);
     conn->request.body_ops = &sl_h1_body_ops;
     conn->request.content_length = 0;
-    conn->request.is_body_complete = false;
+    conn->request.is_body_complete = conn->request.has_expect = false;
     conn->request.sink = NULL;
     conn->request.http = conn->base.http;
     conn->request.host = (struct sl_bytes){0};
@@ -120,7 +120,7 @@ static void fill_request(struct sl_h1 *conn, const struct sl_h1_head *head)
         add_header(conn, &head->headers[i]);
     conn->is_chunked = head->is_chunked;
     conn->left = head->content_length;
-    conn->expects_continue = head->expects_continue;
+    conn->expects_continue = conn->request.has_expect = head->expects_continue;
     conn->request.content_length = head->is_chunked ? SL_LENGTH_UNKNOWN : head->content_length;
     conn->request.is_body_complete = !head->is_chunked && head->content_length == 0;
 }

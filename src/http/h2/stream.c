@@ -101,6 +101,7 @@ static void take_field(struct sl_h2_stream *stream, struct sl_bytes name, struct
             stream->err = SL_BAD_FRAMING;
     } else if (sl_bytes_equal(name, SL_BYTES("expect"))) {
         stream->expects_continue = sl_bytes_equal_nocase(value, SL_BYTES("100-continue"));
+        stream->request.has_expect = stream->expects_continue;
         if (!stream->expects_continue)
             stream->err = SL_BAD_EXPECT;
     } else if (name.base[0] != ':') {

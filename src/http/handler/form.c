@@ -181,10 +181,15 @@ static sl_err open_file(struct form *form, const struct sl_part *part)
     err = sl_session_name(&file->session, intake, sl_bytes_of(file->filename));
     if (err != SL_OK)
         return err;
-    struct sl_session_plan plan = {
-        .expected = SL_STORE_SIZE_UNKNOWN, .conflict = form->conflict, .promised = file->promised};
+    struct sl_session_plan plan = {.expected = SL_STORE_SIZE_UNKNOWN,
+                                   .conflict = form->conflict,
+                                   .promised = file->promised,
+                                   .is_small = sl_rule_is_small(form->request)};
     err = sl_session_open(&file->session, intake, &plan, on_file_change, file);
-    form->is_opening = err == SL_OK;
+    bool is_receiving = err == SL_OK && file->session.state == SL_SESSION_RECEIVING;
+    if (is_receiving)
+        sl_pipeline_begin_file(&form->pipeline, &file->session);
+    form->is_opening = err == SL_OK && !is_receiving;
     return err;
 }
 

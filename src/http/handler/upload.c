@@ -122,15 +122,19 @@ static void commit_file(struct upload *upload)
     sl_session_commit(&upload->session, &about);
 }
 
+static void receive(struct upload *upload)
+{
+    sl_pipeline_begin_file(&upload->pipeline, &upload->session);
+    sl_body_start(upload->request);
+}
+
 static void on_session_change(struct sl_session *session, void *ctx)
 {
     struct upload *upload = ctx;
     switch (session->state) {
     case SL_SESSION_RECEIVING:
-        if (upload->request == NULL)
-            return;
-        sl_pipeline_begin_file(&upload->pipeline, session);
-        sl_body_start(upload->request);
+        if (upload->request != NULL)
+            receive(upload);
         return;
     case SL_SESSION_STAGED: commit_file(upload); return;
     case SL_SESSION_DONE:
@@ -167,11 +171,14 @@ static void on_room(struct sl_pipeline *pipeline, void *ctx)
     struct sl_session_plan plan = {.expected = request->content_length,
                                    .conflict = upload->conflict,
                                    .conditions = upload->conditions,
-                                   .promised = upload->promised};
+                                   .promised = upload->promised,
+                                   .is_small = sl_rule_is_small(request)};
     sl_err err = sl_session_open(&upload->session, request->http->intake, &plan, on_session_change, upload);
     if (err != SL_OK) {
         give_back(upload);
         sl_reply_problem(request, err, NULL);
+    } else if (upload->session.state == SL_SESSION_RECEIVING) {
+        receive(upload);
     }
 }
 

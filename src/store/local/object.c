@@ -19,11 +19,11 @@
 #define GROW_MIN_BYTES     ((uint64_t)64 << 20)
 #define GROW_MAX_BYTES     ((uint64_t)1 << 30)
 
-enum begin_step { BEGIN_OPEN, BEGIN_ALLOCATE, BEGIN_CLOSE_FAILED, BEGIN_UNLINK_FAILED };
+enum begin_step { BEGIN_OPEN, BEGIN_ALLOCATE, BEGIN_WRITE, BEGIN_CLOSE_FAILED, BEGIN_UNLINK_FAILED };
 
 static void on_begin_step(struct sl_disk_op *op, void *ctx);
 
-static bool has_room(const struct sl_store *store, uint64_t bytes)
+bool sl_store_has_room(const struct sl_store *store, uint64_t bytes)
 {
     uint64_t min_free = store->root->options.min_free;
     return store->free_bytes >= min_free && bytes <= store->free_bytes - min_free;
@@ -34,9 +34,15 @@ static void claim(struct sl_store *store, uint64_t bytes)
     store->free_bytes -= bytes < store->free_bytes ? bytes : store->free_bytes;
 }
 
+static void begin_tell(struct sl_store_object *object)
+{
+    object->on_done(object, object->err, object->ctx);
+}
+
 static void begin_finish(struct sl_store_object *object, sl_err err)
 {
-    object->on_done(object, err, object->ctx);
+    object->err = err;
+    sl_local_come_home(object, begin_tell);
 }
 
 static void begin_fail(struct sl_store_object *object, sl_err err)
@@ -71,6 +77,13 @@ static void on_begin_opened(struct sl_store_object *object, const struct sl_disk
     object->fd = (int)op->result;
     object->is_named = !object->store->root->has_unnamed;
     snprintf(object->proc, sizeof object->proc, "/proc/self/fd/%d", object->fd);
+    if (object->whole.len > 0) {
+        object->step = BEGIN_WRITE;
+        object->end = object->whole.len;
+        sl_disk_write_lent(object->store->disk, &object->op, object->fd, object->whole.base, object->whole.len, 0,
+                           on_begin_step, object);
+        return;
+    }
     if (object->expected == SL_STORE_SIZE_UNKNOWN || object->expected < ALLOCATE_MIN_BYTES) {
         begin_finish(object, SL_OK);
         return;
@@ -92,12 +105,19 @@ static void on_begin_allocated(struct sl_store_object *object, const struct sl_d
     }
 }
 
+static void on_begin_written(struct sl_store_object *object, const struct sl_disk_op *op)
+{
+    object->sys_errno = op->sys_errno;
+    (op->err == SL_OK ? begin_finish : begin_fail)(object, op->err);
+}
+
 static void on_begin_step(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_object *object = ctx;
     switch ((enum begin_step)object->step) {
     case BEGIN_OPEN: on_begin_opened(object, op); return;
     case BEGIN_ALLOCATE: on_begin_allocated(object, op); return;
+    case BEGIN_WRITE: on_begin_written(object, op); return;
     case BEGIN_CLOSE_FAILED:
         if (object->is_named) {
             object->step = BEGIN_UNLINK_FAILED;
@@ -114,12 +134,15 @@ static void on_begin_step(struct sl_disk_op *op, void *ctx)
 static void begin_if_room(struct sl_store_object *object)
 {
     uint64_t bytes = object->expected == SL_STORE_SIZE_UNKNOWN ? 0 : object->expected;
-    if (!has_room(object->store, bytes)) {
+    if (!sl_store_has_room(object->store, bytes)) {
         begin_finish(object, SL_NO_SPACE);
         return;
     }
     claim(object->store, bytes);
-    begin_open(object);
+    if (object->whole.base != NULL)
+        sl_local_go_away(object, begin_open);
+    else
+        begin_open(object);
 }
 
 static void on_begin_looked(struct sl_disk_op *op, void *ctx)
@@ -130,8 +153,8 @@ static void on_begin_looked(struct sl_disk_op *op, void *ctx)
     begin_if_room(object);
 }
 
-void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, sl_store_cb on_done,
-                    void *ctx)
+static void begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, struct sl_bytes whole,
+                  sl_store_cb on_done, void *ctx)
 {
     /* Unique among the loops, and by the random run among the processes that share the root: their pids may be the
      * same, for in a container everybody is number 1. */
@@ -139,6 +162,7 @@ void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint
     uint64_t now_ns = sl_clock_wall_ns();
     *object = (struct sl_store_object){.store = store,
                                        .expected = expected,
+                                       .whole = whole,
                                        .on_done = on_done,
                                        .ctx = ctx,
                                        .begun_ns = now_ns - SL_LOCAL_TICK_NS,
@@ -148,11 +172,24 @@ void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint
              atomic_fetch_add(&counter, 1));
     /* What was free a moment ago may be more now, for a broken upload gives back what it took: nobody is refused
      * without a fresh look. */
-    if (has_room(store, expected == SL_STORE_SIZE_UNKNOWN ? 0 : expected))
+    if (sl_store_has_room(store, expected == SL_STORE_SIZE_UNKNOWN ? 0 : expected))
         begin_if_room(object);
     else
         sl_disk_statfs(store->disk, &object->op, store->root->files_fd, &object->look.statfs, on_begin_looked,
                        object);
+}
+
+void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, sl_store_cb on_done,
+                    void *ctx)
+{
+    begin(store, object, expected, (struct sl_bytes){0}, on_done, ctx);
+}
+
+void sl_store_begin_whole(struct sl_store *store, struct sl_store_object *object, struct sl_bytes bytes,
+                          sl_store_cb on_done, void *ctx)
+{
+    assert(bytes.base != NULL);
+    begin(store, object, bytes.len, bytes, on_done, ctx);
 }
 
 /* ---- the size it will have ---- */
@@ -170,7 +207,7 @@ static void expect_finish(struct sl_store_object *object, sl_err err)
 
 static void expect_allocate(struct sl_store_object *object)
 {
-    if (!has_room(object->store, object->missing)) {
+    if (!sl_store_has_room(object->store, object->missing)) {
         expect_finish(object, SL_NO_SPACE);
         return;
     }
@@ -192,7 +229,7 @@ static void on_expect_looked(struct sl_store_object *object)
     object->missing = wanted == SL_STORE_SIZE_UNKNOWN || there >= wanted ? 0 : wanted - there;
     if (object->missing == 0 && object->size >= wanted) {
         expect_finish(object, SL_OK);
-    } else if (has_room(object->store, object->missing)) {
+    } else if (sl_store_has_room(object->store, object->missing)) {
         expect_allocate(object);
     } else {
         object->step = EXPECT_LOOK_AT_ROOM;
@@ -283,7 +320,7 @@ static void grow_ahead(struct sl_store_object *object, uint64_t end)
 {
     uint64_t step = grow_step(end);
     if (!object->is_bulk || object->is_grow_running || object->expected != SL_STORE_SIZE_UNKNOWN ||
-        object->allocated >= end + step / 4 || !has_room(object->store, step))
+        object->allocated >= end + step / 4 || !sl_store_has_room(object->store, step))
         return;
     claim(object->store, step);
     object->is_grow_running = true;
