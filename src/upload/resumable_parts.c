@@ -51,7 +51,8 @@ static void on_closed(struct sl_store_object *object, sl_err err, void *ctx)
 static void on_noted(struct sl_store_object *object, sl_err err, void *ctx)
 {
     struct sl_parts *parts = ctx;
-    if (err == SL_OK)
+    if (err == SL_OK ||
+        object->has_kept_state) /* what is read next is what counts, also if a loss of power changes it */
         sl_uploads_dismiss(parts->resumable->work->intake->uploads, parts->counted,
                            parts->has_owner ? &parts->owner : NULL);
     sl_store_release(object, on_closed, parts);

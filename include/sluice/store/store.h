@@ -136,7 +136,7 @@ struct sl_store_object {
     uint64_t created_ns;      /* wall clock; its metadata says a later time where the file's own clock is ahead */
     bool has_kept_meta;       /* the file system took the metadata */
     bool has_kept_fields;     /* and the text fields in it, if there are any, with it */
-    bool has_kept_state;      /* with terms.keep_id: its last state is there */
+    bool has_kept_state;      /* with terms.keep_id, and of a keep that failed, too: its last state is there */
     uint64_t synced_ns;       /* how long it waited for syncs, of itself and of its folder */
     int sys_errno;            /* of the last failure, for the log */
     /* the store's */

@@ -138,7 +138,7 @@ static void commit_describe(struct sl_store_object *object)
 {
     const struct sl_store_root *root = object->store->root;
     object->created_ns = sl_clock_wall_ns();
-    object->has_kept_meta = object->has_kept_fields = object->has_look = false;
+    object->has_kept_meta = object->has_kept_fields = object->has_kept_state = object->has_look = false;
     object->meta_len = object->terms->meta.len;
     if (object->meta_len == 0 || !root->has_meta)
         commit_run(object, COMMIT_STAT);

@@ -189,7 +189,10 @@ static void on_keep_step(struct sl_disk_op *op, void *ctx)
         sl_local_sync_ended(object);
         keep_run(object, KEEP_STATE);
         return;
-    case KEEP_STATE: on_state_written(object); return;
+    case KEEP_STATE:
+        object->has_kept_state = true;
+        on_state_written(object);
+        return;
     case KEEP_SYNC:
         sl_local_sync_ended(object);
         keep_name(object);
@@ -237,6 +240,7 @@ void sl_store_keep(struct sl_store_object *object, const char *id, struct sl_byt
     start(object, on_done, ctx);
     object->keep_id = id;
     object->state = state;
+    object->has_kept_state = false;
     object->err = !object->store->root->has_meta ? SL_UNSUPPORTED : lock(object) ? SL_OK : SL_BUSY;
     if (object->err != SL_OK)
         keep_run(object, KEEP_REFUSE);
