@@ -20,7 +20,7 @@ struct fault {
 
 struct fake {
     struct sl_disk base;
-    struct sl_disk *inner;
+    struct sl_disk *inner; /* NULL: of an errand; what is started is done at once */
     struct fault faults[FAULTS_MAX];
     bool holds[SL_DISK_KINDS];
     unsigned started[SL_DISK_KINDS], data_syncs;
@@ -45,14 +45,20 @@ static bool matches(enum sl_disk_kind wanted, enum sl_disk_kind kind)
 
 static void hand_on(struct fake *fake, struct sl_disk_op *op)
 {
-    fake->inner->engine->submit(fake->inner, op);
+    if (fake->inner != NULL) {
+        fake->inner->engine->submit(fake->inner, op);
+        return;
+    }
+    sl_disk_execute(op);
+    sl_list_append(&fake->ended, &op->link);
 }
 
 /* Has run() called. */
 static void poke(struct fake *fake)
 {
     uint64_t one = 1;
-    (void)!write(fake->base.fd, &one, sizeof one);
+    if (fake->inner != NULL)
+        (void)!write(fake->base.fd, &one, sizeof one);
 }
 
 static void fail(struct fake *fake, struct sl_disk_op *op, int sys_errno)
@@ -86,7 +92,8 @@ static void end_delay(struct fake *fake)
     }
     fake->late = NULL;
     hand_on(fake, op);
-    fake->inner->engine->flush(fake->inner);
+    if (fake->inner != NULL)
+        fake->inner->engine->flush(fake->inner);
 }
 
 /* The short call is made here; the engine finds an op of which a part is done. */
@@ -151,9 +158,47 @@ static void go_on(struct fake *fake, struct sl_disk_op *op)
         shorten_io(fake, op, fault.bytes);
 }
 
+struct errand {
+    const struct fake *home;
+    void (*run)(struct sl_disk *here, void *ctx);
+    void *ctx;
+};
+
+static const struct sl_disk_engine engine;
+
+/* On a thread of the engine. Who watches is asked there, too, and breaks what is done there. */
+static void run_errand(struct sl_disk *here, void *ctx)
+{
+    struct errand *errand = ctx;
+    struct fake fake = {
+        .base = {.engine = &engine, .fd = -1}, .before = errand->home->before, .ctx = errand->home->ctx};
+    (void)here;
+    sl_list_init(&fake.held);
+    sl_list_init(&fake.ended);
+    errand->run(&fake.base, errand->ctx);
+    while (sl_disk_inflight(&fake.base) > 0)
+        sl_disk_run(&fake.base);
+    free(errand);
+}
+
+static void send_errand(struct fake *fake, struct sl_disk_op *op)
+{
+    struct errand *errand = malloc(sizeof *errand);
+    if (errand == NULL)
+        abort();
+    *errand = (struct errand){fake, op->args.errand.run, op->args.errand.ctx};
+    op->args.errand.run = run_errand;
+    op->args.errand.ctx = errand;
+    hand_on(fake, op);
+}
+
 static void fake_submit(struct sl_disk *disk, struct sl_disk_op *op)
 {
     struct fake *fake = (struct fake *)disk;
+    if (op->kind == SL_DISK_ERRAND) {
+        send_errand(fake, op);
+        return;
+    }
     fake->started[op->kind]++;
     fake->data_syncs += op->kind == SL_DISK_SYNC && op->args.sync.data_only;
     if (fake->holds[op->kind]) {
@@ -167,7 +212,8 @@ static void fake_submit(struct sl_disk *disk, struct sl_disk_op *op)
 static void fake_flush(struct sl_disk *disk)
 {
     struct fake *fake = (struct fake *)disk;
-    fake->inner->engine->flush(fake->inner);
+    if (fake->inner != NULL)
+        fake->inner->engine->flush(fake->inner);
 }
 
 static void fake_run(struct sl_disk *disk)
@@ -176,7 +222,8 @@ static void fake_run(struct sl_disk *disk)
     struct sl_link ended;
     sl_list_init(&ended);
     sl_list_move_all(&ended, &fake->ended);
-    fake->inner->engine->run(fake->inner);
+    if (fake->inner != NULL)
+        fake->inner->engine->run(fake->inner);
     for (struct sl_link *link; (link = sl_list_shift(&ended)) != NULL;)
         sl_disk_complete(op_of(link));
     end_delay(fake);
@@ -192,6 +239,15 @@ static void fake_destroy(struct sl_disk *disk)
 
 static const struct sl_disk_engine engine = {
     .name = "fake",
+    .submit = fake_submit,
+    .flush = fake_flush,
+    .run = fake_run,
+    .destroy = fake_destroy,
+};
+
+static const struct sl_disk_engine errand_engine = {
+    .name = "fake",
+    .has_errands = true,
     .submit = fake_submit,
     .flush = fake_flush,
     .run = fake_run,
@@ -219,6 +275,11 @@ struct sl_disk *fake_disk_create(void)
     return fake_disk_create_over(inner);
 }
 
+void fake_disk_have_errands(struct sl_disk *disk)
+{
+    disk->engine = &errand_engine;
+}
+
 void fake_disk_watch(struct sl_disk *disk, fake_disk_cb before, void *ctx)
 {
     struct fake *fake = (struct fake *)disk;
@@ -229,7 +290,7 @@ void fake_disk_watch(struct sl_disk *disk, fake_disk_cb before, void *ctx)
 static void arm(struct sl_disk *disk, struct fault fault)
 {
     struct fake *fake = (struct fake *)disk;
-    assert(disk->engine == &engine && fault.left > 0);
+    assert(fault.left > 0);
     for (unsigned i = 0; i < FAULTS_MAX; i++) {
         if (fake->faults[i].left == 0) {
             fake->faults[i] = fault;

@@ -1,7 +1,8 @@
 /* The program on a disk that fails: linked like sluice, but each engine stands behind a fake disk, and a file that a
  * test maps, too, says which operation is to fail. Without SLUICE_TEST_FAULTS in its environment it is sluice.
  *
- * The test writes the words and `left` last; we count down to the one that strikes. Every loop takes part. */
+ * The test writes the words and `left` last; we count down to the one that strikes. Every loop takes part, and every
+ * errand. */
 #include "fake_disk.h"
 
 #include <fcntl.h>
@@ -81,6 +82,7 @@ sl_err __wrap_sl_disk_create(enum sl_disk_choice choice, struct sl_slab_pool *po
     if (err != SL_OK || faults == NULL)
         return err;
     *disk_out = fake_disk_create_over(*disk_out);
+    fake_disk_have_errands(*disk_out);
     fake_disk_watch(*disk_out, before, NULL);
     return SL_OK;
 }
