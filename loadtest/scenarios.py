@@ -39,8 +39,21 @@ def upload(method, size, *more, **rest):
     return {"server": "sluice", "load": ["--method", method, "--size", size, *more], **rest}
 
 
-def small(method, **rest):
-    return upload(method, "4Ki", "--connections", "32", "--requests", "20000", stored=20000 * 4096, **rest)
+def small(method, size=4, connections=32, requests=20000, **rest):
+    return upload(method, f"{size}Ki", "--connections", str(connections), "--requests", str(requests),
+                  stored=requests * size * 1024, **rest)
+
+
+def small_peers(**sizes):
+    """Of PUT and of forms."""
+    put = small("put", **sizes)
+    return {
+        "put": {**put, "config": SHA256},
+        "put-nginx": of("nginx", put, workers="auto", load=put["load"] + ["--path", "/"]),
+        "put-node": of("node_put", put),
+        "form": {**small("multipart", **sizes), "config": SHA256},
+        "form-busboy": of("busboy", small("multipart", **sizes)),
+    }
 
 
 def steady(**rest):
@@ -214,14 +227,20 @@ SCENARIOS = {
     "peers-4k": {
         "about": "20,000 uploads of 4 KiB over 32 connections: sluice with SHA-256, the others without",
         "variants": {
-            "put": small("put", config=SHA256),
-            "put-nginx": of("nginx", small("put"), workers="auto", load=small("put")["load"] + ["--path", "/"]),
-            "put-node": of("node_put", small("put")),
-            "form": small("multipart", config=SHA256),
-            "form-busboy": of("busboy", small("multipart")),
+            **small_peers(),
             "tus-create": small("tus-create", config=SHA256),
             "tus-node": of("tus", small("tus-create"), load=small("tus-create")["load"] + ["--path", "/files"]),
         },
+        "ratio_to": "put-nginx",
+    },
+    "peers-4k-256": {
+        "about": "the same over 256 connections",
+        "variants": small_peers(connections=256),
+        "ratio_to": "put-nginx",
+    },
+    "peers-64k": {
+        "about": "8,000 uploads of 64 KiB over 32 connections: sluice with SHA-256, the others without",
+        "variants": small_peers(size=64, requests=8000),
         "ratio_to": "put-nginx",
     },
     "peers-durable": {
