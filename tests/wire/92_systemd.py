@@ -1,6 +1,7 @@
 """The units as they are installed, under systemd itself: it waits for the word that it is ready, hands over a socket,
 reloads, starts again, stops; and behind all that the unit takes away sluice can do what it can do without."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -72,6 +73,16 @@ class Service(unittest.TestCase):
         return [line.split(maxsplit=1)[1] for line in self.machine.read(LOG).splitlines()
                 if line.startswith(f"  {word} ")][-1]
 
+    @contextlib.contextmanager
+    def configured(self, line):
+        path = pathlib.Path(f"/proc/{self.machine.pid}/root/etc/sluice/sluice.yaml")
+        good = path.read_text()
+        path.write_text(f"{good}{line}\n")
+        try:
+            yield
+        finally:
+            path.write_text(good)
+
     # ---- the service ----
 
     def test_it_is_active_when_it_serves_and_has_little_but_what_it_needs(self):
@@ -92,6 +103,20 @@ class Service(unittest.TestCase):
         with Sluice() as server:
             for word in ("engine", "confined"):
                 self.assertEqual(self.said(word).split(":")[0].split()[0], server.said(word).split(":")[0].split()[0])
+
+    def test_its_system_calls_are_enough_for_threads_too(self):
+        """A ring passes by the filter; what threads do does not."""
+        with self.configured("engine: threads"):
+            self.machine.well("start", "sluice")
+        self.assertTrue(self.said("engine").startswith("threads"))
+        self.assertEqual(self.curl("-T", self.blob, f"{URL}/deep/threads"), 201)
+        self.assertEqual(self.stored("deep/threads").read_bytes(), self.blob.read_bytes())
+        self.assertEqual(self.curl("-F", f"file=@{self.blob}", f"{URL}/"), 201)
+        for method, status in (("GET", 200), ("DELETE", 204)):
+            self.assertEqual(self.curl("-X", method, f"{URL}/files/deep/threads"), status, method)
+        self.assertEqual(self.curl(f"{URL}/files/"), 200)
+        created = self.curl("-X", "POST", "-H", "Tus-Resumable: 1.0.0", "-H", "Upload-Length: 9", f"{URL}/files/")
+        self.assertEqual(created, 201)
 
     def test_reload_keeps_the_process_and_what_is_in_flight(self):
         self.machine.well("start", "sluice")
@@ -129,13 +154,8 @@ class Service(unittest.TestCase):
         self.assertEqual(self.curl(f"{URL}/healthz"), 200)
         self.machine.well("stop", "sluice")
         self.machine.systemctl("reset-failed", "sluice")
-        path = pathlib.Path(f"/proc/{self.machine.pid}/root/etc/sluice/sluice.yaml")
-        good = path.read_text()
-        path.write_text(good + "engine: steam\n")
-        try:
+        with self.configured("engine: steam"):
             self.assertEqual(self.machine.systemctl("start", "sluice").returncode, 1)
-        finally:
-            path.write_text(good)
         self.assertEqual(self.machine.shown("NRestarts", "ExecMainStatus", "ActiveState"), ("0", "2", "failed"))
         self.assertIn('engine: "steam"', self.machine.read(LOG))
 
