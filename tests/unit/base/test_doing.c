@@ -40,8 +40,8 @@ static void report_names_the_longest_stretch(void **state)
     }
     assert_string_equal(report.what, "hashing");
     assert_true(report.what_ns >= 20 * SL_MS && report.turn_ns >= report.what_ns + 2 * SL_MS);
-    assert_true(report.cpu_ns > 0 &&
-                report.cpu_ns <= report.turn_ns + SL_MS); /* two clocks, read one behind the other */
+    /* Two clocks, read one behind the other. */
+    assert_true(report.cpu_ns > 0 && report.cpu_ns <= report.turn_ns + SL_MS);
 }
 
 static void report_tells_of_waiting(void **state)
