@@ -13,9 +13,9 @@ struct sl_disk *fake_disk_create(void);
 /* In front of `inner`, which it takes. */
 struct sl_disk *fake_disk_create_over(struct sl_disk *inner);
 
-/* It takes errands, as the engines do; by itself it does not, so that steps are seen one by one. What is done on an
- * errand is watched and broken by whoever watches (fake_disk_watch, called on a thread of the engine then, with the disk
- * of the errand), and neither held nor counted. */
+/* It takes errands, as the engines do; by itself it does not, so that steps are seen one by one. What is done on one is
+ * watched and broken by whoever watches (fake_disk_watch, called on a thread of the engine then, with the errand's own
+ * disk), and neither held nor counted. */
 void fake_disk_have_errands(struct sl_disk *disk);
 
 /* From now on runs before each operation, also before one that is held and let go; it may arm a fault for it. ctx:

@@ -115,6 +115,17 @@ static unsigned gate_await(unsigned run)
     return busy;
 }
 
+/* The pool may have begun with those who came first; the others join when it goes on. */
+static void gate_await_full(void)
+{
+    unsigned run = 0;
+    while (gate_await(run) < LANES) {
+        assert_in_range(run, 0, 9);
+        gate_permit(1);
+        run++;
+    }
+}
+
 /* ---- uploads ---- */
 
 struct upload {
@@ -252,7 +263,7 @@ static void feed_several_streams_fill_the_lanes(void **state)
     struct fixture *f = *state;
     struct upload uploads[LANES + 2];
     begin_together(f, uploads, LANES + 2, 100 * 1000);
-    assert_int_equal(gate_await(0), LANES);
+    gate_await_full();
     gate_open();
     for (unsigned i = 0; i < LANES + 2; i++) {
         upload_finish(&uploads[i]);
@@ -356,7 +367,7 @@ static void feed_other_algorithm_behind_a_full_group_has_its_turn(void **state)
     struct fixture *f = *state;
     struct upload late, uploads[LANES];
     begin_together(f, uploads, LANES, 3 * 1024 * 1024);
-    assert_int_equal(gate_await(0), LANES);
+    gate_await_full();
     for (unsigned i = 0; i < LANES; i++)
         upload_finish(&uploads[i]);
     upload_open(&late, f->pool, MD5_ALONE, &f->box);
