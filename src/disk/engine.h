@@ -37,8 +37,8 @@ struct sl_disk {
 
 /* So many are completed in a run, and fewer where on_done has much to do: of a thousand that end together the others
  * have the next turns, lest they keep the loop from all else. */
-#define SL_DISK_RUN_MAX 64
-#define SL_DISK_RUN_NS  (SL_MS / 2)
+#define SL_DISK_RUN_MAX 256
+#define SL_DISK_RUN_NS  (SL_MS * 2)
 
 /* Completes the first ops of the list, and sees to it that run() is called again for the rest. From run(). */
 void sl_disk_complete_some(struct sl_disk *disk, struct sl_link *done);

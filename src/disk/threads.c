@@ -82,15 +82,15 @@ static void threads_flush(struct sl_disk *disk)
 {
 }
 
-/* With the lock held. NULL: nothing may be done now. */
+/* With the lock held. NULL: nothing may be done now. Errands go first, for only so many are done at a time; behind
+ * thousands of reads they would never have a turn. */
 static struct sl_link *take(struct threads *threads)
 {
     bool is_errand_due = !sl_list_is_empty(&threads->errands) && threads->errands_running < ERRANDS_MAX;
-    struct sl_link *link = sl_list_shift(&threads->queue);
-    if (link != NULL && is_errand_due)
+    if (!is_errand_due)
+        return sl_list_shift(&threads->queue);
+    if (!sl_list_is_empty(&threads->queue))
         pthread_cond_signal(&threads->has_work); /* for somebody else: this may take its time */
-    if (link != NULL || !is_errand_due)
-        return link;
     threads->errands_running++;
     threads->is_called = false;
     return sl_list_shift(&threads->errands);
