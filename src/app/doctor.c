@@ -69,10 +69,10 @@ static void become(struct sl_doctor *doctor)
 static void look_at_log(struct sl_doctor *doctor)
 {
     const char *path = doctor->config->log_file;
-    bool is_there = access(path, F_OK) == 0;
-    int fd, failed = path[0] != '\0' ? sl_log_open(path, &fd) : 0;
     if (path[0] == '\0')
         return;
+    bool is_there = access(path, F_OK) == 0;
+    int fd, failed = sl_log_open(path, &fd);
     if (failed != 0) {
         sl_doctor_say(doctor, SL_LEVEL_PROBLEM, "log-file",
                       "name a file in a folder that this user may write, or none: the log goes to stderr then",

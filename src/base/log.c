@@ -186,9 +186,19 @@ static void put_text_member(struct sl_text *line, const char *key, struct sl_byt
     put_word(line, value, room);
 }
 
-static bool has_stage(const struct sl_log_access *a, size_t i)
+/* Each that took any time, as before NAME between MILLISECONDS after. */
+static void put_stages(struct sl_text *line, const struct sl_log_access *a, const char *before, const char *between,
+                       const char *after)
 {
-    return i < SL_LOG_STAGES && a->stages[i].name != NULL;
+    for (size_t i = 0; i < SL_LOG_STAGES && a->stages[i].name != NULL; i++) {
+        if (a->stages[i].ns == 0)
+            continue;
+        put_literal(line, before);
+        put_literal(line, a->stages[i].name);
+        put_literal(line, between);
+        put_stage_ms(line, a->stages[i].ns);
+        put_literal(line, after);
+    }
 }
 
 static void put_text_upload(struct sl_text *line, const struct sl_log_access *a)
@@ -197,15 +207,7 @@ static void put_text_upload(struct sl_text *line, const struct sl_log_access *a)
     if (a->files > 1)
         sl_text_printf(line, " files=%u", a->files);
     put_text_member(line, "digest", a->digest, DIGEST_ROOM);
-    for (size_t i = 0; has_stage(a, i); i++) {
-        if (a->stages[i].ns == 0)
-            continue;
-        put_literal(line, " ");
-        put_literal(line, a->stages[i].name);
-        put_literal(line, "=");
-        put_stage_ms(line, a->stages[i].ns);
-        put_literal(line, "ms");
-    }
+    put_stages(line, a, " ", "=", "ms");
 }
 
 static void put_access_text(struct sl_text *line, const struct sl_log_access *a)
@@ -245,14 +247,7 @@ static void put_json_upload(struct sl_text *line, const struct sl_log_access *a)
     if (a->files > 1)
         sl_text_printf(line, ",\"files\":%u", a->files);
     put_json_member(line, "digest", a->digest, DIGEST_ROOM);
-    for (size_t i = 0; has_stage(a, i); i++) {
-        if (a->stages[i].ns == 0)
-            continue;
-        put_literal(line, ",\"");
-        put_literal(line, a->stages[i].name);
-        put_literal(line, "_ms\":");
-        put_stage_ms(line, a->stages[i].ns);
-    }
+    put_stages(line, a, ",\"", "_ms\":", "");
 }
 
 static void put_access_json(struct sl_text *line, const struct sl_log_access *a)

@@ -182,8 +182,7 @@ static struct chain go_back(struct sl_bytes list, bool is_forwarded, const struc
         chain.element = element;
         chain.hop = hop;
         struct sl_address address;
-        bool is_read =
-            element.len > 0 && (is_forwarded ? read_forwarded_node(element, &address) : read_node(element, &address));
+        bool is_read = is_forwarded ? read_forwarded_node(element, &address) : read_node(element, &address);
         if (!is_read)
             break; /* who told it is the last of whom we know */
         chain.address = address;
@@ -195,10 +194,9 @@ static struct chain go_back(struct sl_bytes list, bool is_forwarded, const struc
 }
 
 /* Does it say anything of who the client is, be it that nobody knows? */
-static bool tells_client(const struct chain *forwarded)
+static bool tells_client(const struct chain *forwarded, const struct pairs *pairs)
 {
-    struct pairs pairs = read_pairs(forwarded->element);
-    return forwarded->has_any && (forwarded->hop > 0 || pairs.is_malformed || pairs.node.base != NULL);
+    return forwarded->has_any && (forwarded->hop > 0 || pairs->is_malformed || pairs->node.base != NULL);
 }
 
 static bool do_differ(const struct chain *a, const struct chain *b)
@@ -227,13 +225,13 @@ void sl_forwarded_read(const struct sl_forwarded *fields, const struct sl_truste
 {
     *client_out = (struct sl_client){.has_address = false};
     struct chain forwarded = go_back(fields->forwarded, true, trusted), x = go_back(fields->x_for, false, trusted);
-    bool has_told = tells_client(&forwarded);
+    struct pairs pairs = read_pairs(forwarded.element);
+    bool has_told = tells_client(&forwarded, &pairs);
     if (has_told && x.has_any && do_differ(&forwarded, &x))
         return;
     const struct chain *chain = has_told ? &forwarded : &x;
     client_out->has_address = chain->has_address;
     client_out->address = chain->address;
-    struct pairs pairs = read_pairs(forwarded.element);
     take_scheme(client_out, element_at(fields->x_proto, chain->hop));
     take_host(client_out, element_at(fields->x_host, chain->hop));
     take_scheme(client_out, unquoted(pairs.proto));
