@@ -70,13 +70,9 @@ static struct sl_bytes method_to_log(struct sl_request *request)
 /* One for each line; they are told in this order, which is that of their beginnings. */
 static void put_stages(const struct sl_brought *brought, struct sl_log_stage stages_out[SL_LOG_STAGES])
 {
-    static const char *const names[SL_STAGES] = {
-        [SL_STAGE_QUEUE] = "queue",  [SL_STAGE_OPEN] = "open", [SL_STAGE_RECEIVE] = "receive",
-        [SL_STAGE_WRITE] = "write",  [SL_STAGE_HASH] = "hash", [SL_STAGE_FLUSH] = "flush",
-        [SL_STAGE_COMMIT] = "commit"};
     _Static_assert(SL_STAGES < SL_LOG_STAGES, "and one for the syncs");
     for (size_t i = 0; i < SL_STAGES; i++)
-        stages_out[i] = (struct sl_log_stage){names[i], brought->times.ns[i]};
+        stages_out[i] = (struct sl_log_stage){sl_stage_names[i], brought->times.ns[i]};
     stages_out[SL_STAGES] = (struct sl_log_stage){"sync", brought->synced_ns};
 }
 

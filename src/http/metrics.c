@@ -13,6 +13,12 @@ const char *const sl_route_names[SL_ROUTES] = {
     [SL_ROUTE_OTHER] = "other",   [SL_ROUTE_METRICS] = "metrics",
 };
 
+const char *const sl_stage_names[SL_STAGES] = {
+    [SL_STAGE_QUEUE] = "queue",   [SL_STAGE_OPEN] = "open", [SL_STAGE_RECEIVE] = "receive",
+    [SL_STAGE_WRITE] = "write",   [SL_STAGE_HASH] = "hash", [SL_STAGE_FLUSH] = "flush",
+    [SL_STAGE_COMMIT] = "commit",
+};
+
 const char *const sl_method_names[SL_COUNTED_METHODS] = {"GET",   "HEAD",   "PUT",     "POST",
                                                          "PATCH", "DELETE", "OPTIONS", "other"};
 

@@ -171,18 +171,15 @@ static void put_uploads(struct sl_text *text, const struct sl_upload_stats *uplo
 static void put_stages(struct sl_text *text, const struct sums *sums)
 {
     static const char name[] = "sluice_stage_duration_seconds";
-    static const char *const labels[SL_STAGES] = {
-        [SL_STAGE_QUEUE] = "stage=\"queue\"",     [SL_STAGE_OPEN] = "stage=\"open\"",
-        [SL_STAGE_RECEIVE] = "stage=\"receive\"", [SL_STAGE_WRITE] = "stage=\"write\"",
-        [SL_STAGE_HASH] = "stage=\"hash\"",       [SL_STAGE_FLUSH] = "stage=\"flush\"",
-        [SL_STAGE_COMMIT] = "stage=\"commit\"",
-    };
     put_head(
         text, name, "histogram",
         "Of each upload: queue (for a buffer), open, receive, flush (rest written and digested), commit (synced and "
         "named). Of each piece: write, hash. Of each file or folder synced: sync.");
-    for (unsigned stage = 0; stage < SL_STAGES; stage++)
-        put_histogram(text, name, labels[stage], &sums->uploads.stages[stage]);
+    for (unsigned stage = 0; stage < SL_STAGES; stage++) {
+        char label[32];
+        snprintf(label, sizeof label, "stage=\"%s\"", sl_stage_names[stage]);
+        put_histogram(text, name, label, &sums->uploads.stages[stage]);
+    }
     put_histogram(text, name, "stage=\"sync\"", &sums->syncs);
 }
 
