@@ -78,48 +78,72 @@ static void prepare(struct sl_disk *disk, struct sl_disk_op *op, enum sl_disk_ki
     *op = (struct sl_disk_op){.kind = kind, .on_done = on_done, .ctx = ctx, .disk = disk};
 }
 
-/* ---- long work, one of a kind at a time ---- */
+/* ---- kinds that take turns ---- */
+
+/* So much is copied out of the page cache in a turn of the loop, for that is done on its thread: half a millisecond. */
+#define READ_BYTES_MAX ((size_t)1 << 20)
 
 /* A LIST reads a whole directory, a COPY many blocks, a LOCK waits, and each keeps a thread for as long. With one of a
- * kind under way the other threads are there for what a commit needs. NULL: op is no such work. */
-static struct sl_disk_turn *turn_of(const struct sl_disk_op *op)
+ * kind under way the other threads are there for what a commit needs. READs are many where many read, and what they
+ * bring is sent on this thread: all that end in one turn would keep everybody else waiting. A cold one waits for the
+ * disk, with the helpers. NULL: op takes no turns. */
+static struct sl_disk_turns *turns_of(const struct sl_disk_op *op)
 {
-    if (op->kind == SL_DISK_LIST)
-        return &op->disk->lists;
-    if (op->kind == SL_DISK_LOCK)
-        return &op->disk->locks;
-    return op->kind == SL_DISK_COPY ? &op->disk->copies : NULL;
+    switch (op->kind) {
+    case SL_DISK_LIST: return &op->disk->lists;
+    case SL_DISK_LOCK: return &op->disk->locks;
+    case SL_DISK_COPY: return &op->disk->copies;
+    case SL_DISK_READ: return op->args.io.is_cold ? NULL : &op->disk->reads;
+    default: return NULL;
+    }
+}
+
+/* How much of what may be taken op takes: more than all, and it is alone. */
+static size_t weight_of(const struct sl_disk_op *op)
+{
+    return op->kind == SL_DISK_READ ? op->args.io.len : READ_BYTES_MAX;
+}
+
+static bool takes_turn(struct sl_disk_turns *turns, const struct sl_disk_op *op)
+{
+    if (turns->taken > 0 && turns->taken + weight_of(op) > READ_BYTES_MAX)
+        return false;
+    turns->taken += weight_of(op);
+    return true;
 }
 
 /* false: op waits until end_turn() hands it on. */
-static bool takes_turn(struct sl_disk_turn *turn, struct sl_disk_op *op)
+static bool goes_now(struct sl_disk_turns *turns, struct sl_disk_op *op)
 {
-    if (!turn->is_taken) {
-        turn->is_taken = true;
+    if (!sl_link_is_linked(&turns->waiting))
+        sl_list_init(&turns->waiting);
+    if (sl_list_is_empty(&turns->waiting) && takes_turn(turns, op))
         return true;
-    }
-    if (!sl_link_is_linked(&turn->waiting))
-        sl_list_init(&turn->waiting);
-    sl_list_append(&turn->waiting, &op->link);
+    sl_list_append(&turns->waiting, &op->link);
     return false;
 }
 
-/* The oldest that waits goes before what the callback of this one may start. */
-static void end_turn(struct sl_disk *disk, struct sl_disk_turn *turn)
+/* The oldest that wait go before what the callback of this one may start. */
+static void end_turn(struct sl_disk_turns *turns, const struct sl_disk_op *op)
 {
-    struct sl_link *next = sl_link_is_linked(&turn->waiting) ? sl_list_shift(&turn->waiting) : NULL;
-    turn->is_taken = next != NULL;
-    if (next != NULL)
-        disk->engine->submit(disk, SL_CONTAINER_OF(next, struct sl_disk_op, link));
+    assert(turns->taken >= weight_of(op));
+    turns->taken -= weight_of(op);
+    while (!sl_list_is_empty(&turns->waiting)) {
+        struct sl_disk_op *next = SL_CONTAINER_OF(turns->waiting.next, struct sl_disk_op, link);
+        if (!takes_turn(turns, next))
+            return;
+        sl_link_unlink(&next->link);
+        next->disk->engine->submit(next->disk, next);
+    }
 }
 
 /* ---- begin and end of every operation ---- */
 
 static void submit(struct sl_disk_op *op)
 {
-    struct sl_disk_turn *turn = turn_of(op);
+    struct sl_disk_turns *turns = turns_of(op);
     op->disk->inflight++;
-    if (turn == NULL || takes_turn(turn, op))
+    if (turns == NULL || goes_now(turns, op))
         op->disk->engine->submit(op->disk, op);
 }
 
@@ -138,8 +162,8 @@ void sl_disk_complete(struct sl_disk_op *op)
     op->disk->inflight--;
     if (op->kind == SL_DISK_SYNC && op->disk->syncs != NULL)
         sl_histogram_add(op->disk->syncs, sl_clock_now_ns() - op->args.sync.begun_ns);
-    if (turn_of(op) != NULL)
-        end_turn(op->disk, turn_of(op));
+    if (turns_of(op) != NULL)
+        end_turn(turns_of(op), op);
     sl_disk_cb on_done = op->on_done;
     op->on_done = NULL;
     on_done(op, op->ctx);

@@ -19,9 +19,9 @@ struct sl_disk_engine {
     void (*destroy)(struct sl_disk *disk);
 };
 
-/* Operations of a kind that is long work: one is with the engine, the others wait. */
-struct sl_disk_turn {
-    bool is_taken;
+/* Operations of a kind of which only so much may be with the engine: the others wait. */
+struct sl_disk_turns {
+    size_t taken;
     struct sl_link waiting; /* zeroed until there is one */
 };
 
@@ -31,14 +31,14 @@ struct sl_disk {
     int fd;                              /* readable when run() has something to do; fixed after create */
     /* kept by disk.c */
     unsigned inflight;
-    struct sl_disk_turn lists, copies, locks;
+    struct sl_disk_turns lists, copies, locks, reads;
     struct sl_histogram *syncs; /* NULL: nobody wants to know how long they take */
 };
 
 /* So many are completed in a run, and fewer where on_done has much to do: of a thousand that end together the others
  * have the next turns, lest they keep the loop from all else. */
 #define SL_DISK_RUN_MAX 256
-#define SL_DISK_RUN_NS  (SL_MS * 2)
+#define SL_DISK_RUN_NS  (SL_MS / 2)
 
 /* Completes the first ops of the list, and sees to it that run() is called again for the rest. From run(). */
 void sl_disk_complete_some(struct sl_disk *disk, struct sl_link *done);

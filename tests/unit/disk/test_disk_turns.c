@@ -16,6 +16,7 @@
 #define OPS   400
 #define BYTES 16
 #define SLOW  40 /* ops whose on_done has much to do */
+#define LARGE 60 /* reads of a MEDIUM slab */
 
 static struct scratch scratch;
 static struct sl_disk_op ops[OPS];
@@ -49,16 +50,8 @@ static void expect_turns_of(struct sl_disk *disk, unsigned count, unsigned max)
     }
 }
 
-static void operations_that_end_together_are_told_in_turns(enum test_engine engine)
+static void operations_that_end_together_are_told_in_turns(struct sl_disk *disk, struct sl_slab_pool *pool)
 {
-    scratch_make(&scratch);
-    struct sl_slab_pool *pool = sl_slab_pool_create(0);
-    struct sl_disk *disk = test_engine_make(engine, pool);
-    if (disk == NULL) {
-        sl_slab_pool_destroy(pool);
-        scratch_remove(&scratch);
-        skip();
-    }
     struct sl_slab *slab = sl_slab_try(pool, SL_SLAB_SMALL);
     scratch_put(&scratch, "f", "sixteen bytes so");
     int fd = open(scratch_path(&scratch, "f"), O_RDONLY | O_CLOEXEC);
@@ -71,23 +64,78 @@ static void operations_that_end_together_are_told_in_turns(enum test_engine engi
         assert_int_equal(ops[i].result, BYTES);
     sl_slab_release(slab);
     close(fd);
+}
+
+/* More than may be read in a turn, and behind it something else: that waits for none of the reads that wait. */
+static void reads_are_done_two_megabytes_a_turn(struct sl_disk *disk, struct sl_slab_pool *pool)
+{
+    struct sl_slab *slab = sl_slab_try(pool, SL_SLAB_MEDIUM);
+    unsigned a_turn = (unsigned)((2 << 20) / slab->bytes), other = 0;
+    struct sl_disk_op stat = {0};
+    struct statx found;
+    int fd = open(scratch_path(&scratch, "large"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(pwrite(fd, slab->base, slab->bytes, 0), slab->bytes);
+    done = 0;
+    for (unsigned i = 0; i < LARGE; i++)
+        sl_disk_read(disk, &ops[i], fd, slab, slab->bytes, 0, disk_loop_on_done, &done);
+    sl_disk_stat(disk, &stat, fd, "", &found, disk_loop_on_done, &other);
+    disk_loop_op(disk, &stat);
+    assert_in_range(done, 0, 4 * a_turn);
+    while (done < LARGE) {
+        unsigned before = done;
+        disk_loop_turn(disk);
+        assert_in_range(done - before, 0, a_turn);
+        for (unsigned i = done; i < LARGE; i++) /* the oldest first */
+            assert_false(sl_disk_op_is_idle(&ops[i]));
+    }
+    for (unsigned i = 0; i < LARGE; i++)
+        assert_int_equal(ops[i].result, slab->bytes);
+    sl_slab_release(slab);
+    close(fd);
+}
+
+static void on_engine(enum test_engine engine, void (*test)(struct sl_disk *disk, struct sl_slab_pool *pool))
+{
+    scratch_make(&scratch);
+    struct sl_slab_pool *pool = sl_slab_pool_create(0);
+    struct sl_disk *disk = test_engine_make(engine, pool);
+    if (disk != NULL)
+        test(disk, pool);
+    bool was_there = disk != NULL;
     sl_disk_destroy(disk);
     sl_slab_pool_destroy(pool);
     scratch_remove(&scratch);
+    if (!was_there)
+        skip();
 }
 
-static void on_io_uring(void **state)
+static void operations_that_end_together_on_io_uring(void **state)
 {
-    operations_that_end_together_are_told_in_turns(TEST_IO_URING);
+    on_engine(TEST_IO_URING, operations_that_end_together_are_told_in_turns);
 }
 
-static void on_threads(void **state)
+static void operations_that_end_together_on_threads(void **state)
 {
-    operations_that_end_together_are_told_in_turns(TEST_THREADS);
+    on_engine(TEST_THREADS, operations_that_end_together_are_told_in_turns);
+}
+
+static void reads_on_io_uring(void **state)
+{
+    on_engine(TEST_IO_URING, reads_are_done_two_megabytes_a_turn);
+}
+
+static void reads_on_threads(void **state)
+{
+    on_engine(TEST_THREADS, reads_are_done_two_megabytes_a_turn);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(on_io_uring), cmocka_unit_test(on_threads)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(operations_that_end_together_on_io_uring),
+        cmocka_unit_test(operations_that_end_together_on_threads),
+        cmocka_unit_test(reads_on_io_uring),
+        cmocka_unit_test(reads_on_threads),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
