@@ -93,6 +93,8 @@ static bool take_current(struct sl_pipeline *pipeline)
     if (slab == NULL)
         return false;
     pipeline->current = slab;
+    if (slab->class == SL_SLAB_LARGE && !sl_link_is_linked(&pipeline->link))
+        sl_list_append(&pipeline->intake->large_pipelines, &pipeline->link);
     pipeline->accepted = pipeline->start = pipeline->fill = 0;
     pull_carry(pipeline);
     return true;
@@ -256,7 +258,6 @@ static void on_admitted(struct sl_slab_waiter *waiter, struct sl_slab *slab, voi
     pipeline->reserved = slab;
     pipeline->queued_ns = sl_clock_now_ns() - pipeline->admitted_ns;
     sl_histogram_add(&pipeline->intake->stats->stages[SL_STAGE_QUEUE], pipeline->queued_ns);
-    sl_list_append(&pipeline->intake->pipelines, &pipeline->link);
     begin_epoch(pipeline);
     pipeline->is_starved = false;
     pipeline->on_room(pipeline, pipeline->ctx);
@@ -371,9 +372,13 @@ void sl_pipeline_end_file(struct sl_pipeline *pipeline)
 void sl_pipeline_yield_if_stalled(struct sl_pipeline *pipeline, uint64_t now_ns)
 {
     bool holds_large = pipeline->current != NULL && pipeline->current->class == SL_SLAB_LARGE;
+    if (!holds_large) {
+        sl_link_unlink(&pipeline->link);
+        return;
+    }
     bool is_receiving = pipeline->session != NULL && pipeline->fill - pipeline->start < SL_SLAB_BLOCK_BYTES;
     /* Bytes left in a carry without a next buffer would be lost if the body ended right now. */
-    bool has_next = holds_large && reserved_is_idle(pipeline) && pipeline->inflight + 1 < SL_PIPELINE_PIECES_MAX;
+    bool has_next = reserved_is_idle(pipeline) && pipeline->inflight + 1 < SL_PIPELINE_PIECES_MAX;
     if (!has_next || !is_receiving || now_ns - pipeline->touched_ns < SLOW_SLAB_NS)
         return;
     set_bulk(pipeline, false);

@@ -25,11 +25,11 @@ struct sl_intake {
 
     /* loop thread */
     bool has_own_stats;
-    unsigned files;             /* sessions that are not idle */
-    unsigned resumables;        /* that are not idle or closed */
-    unsigned bulk_pipelines;    /* that share the large slabs */
-    struct sl_link pipelines;   /* all admitted ones, for the tick */
-    struct sl_link idle_pieces; /* never more than there are slabs */
+    unsigned files;                 /* sessions that are not idle */
+    unsigned resumables;            /* that are not idle or closed */
+    unsigned bulk_pipelines;        /* that share the large slabs */
+    struct sl_link large_pipelines; /* who has taken one, perhaps given it back: for the tick */
+    struct sl_link idle_pieces;     /* never more than there are slabs */
 };
 
 /* Zeroes the second half; the caller has filled the first. */

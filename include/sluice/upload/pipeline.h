@@ -19,7 +19,7 @@ struct sl_pipeline {
     struct sl_intake *intake; /* fixed after admit */
     sl_pipeline_cb on_room;
     void *ctx;
-    struct sl_link link; /* in intake->pipelines */
+    struct sl_link link; /* in intake->large_pipelines */
 
     struct sl_slab_waiter waiter;
     struct sl_slab *reserved; /* ours until release; in use while others refer to it or it is `current` */
@@ -81,7 +81,8 @@ void sl_pipeline_end_file(struct sl_pipeline *pipeline);
  * more. Sessions are not touched. */
 void sl_pipeline_close(struct sl_pipeline *pipeline, sl_pipeline_cb on_closed, void *ctx);
 
-/* For the tick: a bulk pipeline that got nothing for two seconds gives its large slab back. */
+/* For the tick: a pipeline that got nothing for two seconds gives its large slab back. One without is no longer looked
+ * at. */
 void sl_pipeline_yield_if_stalled(struct sl_pipeline *pipeline, uint64_t now_ns);
 
 #endif

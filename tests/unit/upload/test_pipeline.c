@@ -319,6 +319,30 @@ static void stalled_upload_gives_its_large_buffer_back(void **state)
     }
 }
 
+/* As above, by the tick; and an upload that holds none is not walked over each second. */
+static void tick_looks_at_nobody_but_who_holds_a_large_buffer(void **state)
+{
+    static const struct stretch put[] = {{true, 3 * MIB}};
+    struct body small = {.u = &u, .number = 1, .stretches = put, .count = 1, .pause_at = 5000};
+    struct body large = {.u = &u, .stretches = put, .count = 1};
+    body_start(&small);
+    fill_up_to(&small, 5000);
+    assert_true(sl_list_is_empty(&u.intake.large_pipelines));
+    fill_large(&large, 5000);
+    assert_ptr_equal(u.intake.large_pipelines.next, &large.pipeline.link);
+    assert_ptr_equal(u.intake.large_pipelines.prev, &large.pipeline.link);
+    sl_intake_tick(&u.intake);
+    assert_int_equal(large.pipeline.large_held, 1);
+    large.pipeline.touched_ns -= 2 * SL_SEC + 1;
+    sl_intake_tick(&u.intake);
+    UPLOAD_UNTIL(&u, large.pipeline.inflight == 0);
+    assert_int_equal(large.pipeline.large_held, 0);
+    sl_intake_tick(&u.intake);
+    assert_true(sl_list_is_empty(&u.intake.large_pipelines));
+    go_on(&small);
+    go_on(&large);
+}
+
 /* The body ends right behind the stall, without a byte more, while the disk still holds everything back. */
 static void stall_with_all_buffers_in_flight_loses_nothing(void **state)
 {
@@ -484,6 +508,7 @@ int main(void)
         FAKE(waiting_bodies_come_before_more_large_buffers),
         FAKE(held_writes_stop_the_room_and_let_go_on),
         FAKE(stalled_upload_gives_its_large_buffer_back),
+        FAKE(tick_looks_at_nobody_but_who_holds_a_large_buffer),
         FAKE(stall_with_all_buffers_in_flight_loses_nothing),
         FAKE(close_while_waiting_leaves_the_line),
         FAKE(close_right_after_admission_gives_back),
