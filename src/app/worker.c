@@ -1,6 +1,7 @@
 /* Wires the floors for one loop and turns it. The order of a turn is the whole schedule:
  *
- *   wait for events, run them -> serve the line for buffers -> hand what was started to the kernel -> again */
+ *   wait for events, run them -> take buffers from who does not read -> serve the line for buffers ->
+ *   hand what was started to the kernel -> again */
 #include "sluice/app/worker.h"
 
 #include "sluice/base/clock.h"
@@ -138,7 +139,6 @@ static void on_tick(h2o_timeout_entry_t *entry)
     const char *before = sl_doing("the tick");
     sl_store_tick(worker->store);
     sl_intake_tick(&worker->intake);
-    sl_http_tick(worker->http);
     if (worker->options.is_reaping && !worker->is_draining)
         sl_reaper_tick(&worker->reaper, sl_clock_now_ns());
     (void)sl_doing(before);
@@ -359,7 +359,9 @@ static void publish(struct sl_worker *worker)
 /* The rest of a turn, behind what the loop itself ran. */
 static void finish_turn(struct sl_worker *worker)
 {
-    const char *before = sl_doing("giving out buffers");
+    const char *before = sl_doing("giving up readers");
+    sl_http_run(worker->http);
+    (void)sl_doing("giving out buffers");
     sl_slab_pool_run(worker->slabs);
     (void)sl_doing("handing over to the disk");
     sl_disk_flush(worker->disk);

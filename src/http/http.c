@@ -49,9 +49,9 @@ bool sl_http_is_too_slow(const struct sl_http *http, uint64_t waited_ns, uint64_
     return waited_ns > grace_ns && received < http->options.min_rate_bytes_s * (waited_ns / SL_SEC);
 }
 
-void sl_http_tick(struct sl_http *http)
+void sl_http_run(struct sl_http *http)
 {
-    sl_turns_tick(http);
+    sl_turns_run(http);
 }
 
 void sl_http_destroy(struct sl_http *http)

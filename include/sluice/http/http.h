@@ -72,8 +72,8 @@ void sl_http_destroy(struct sl_http *http);
  * the first half minute, or what a body may stall if that is less. */
 bool sl_http_is_too_slow(const struct sl_http *http, uint64_t waited_ns, uint64_t received);
 
-/* Once a second. */
-void sl_http_tick(struct sl_http *http);
+/* Once a turn of the loop, and once a second. */
+void sl_http_run(struct sl_http *http);
 
 /* Serves a connection. socket: taken. tls: NULL for a plain one; else shared as long as it lasts. */
 void sl_http_accept(struct sl_http *http, h2o_socket_t *socket, struct sl_tls *tls);

@@ -18,7 +18,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define SLOW_NS (1 * SL_SEC) /* a piece that takes longer */
+#define SLOW_NS     (1 * SL_SEC)          /* a piece that takes longer */
+#define PROOF_BYTES ((uint64_t)128 << 10) /* more than the kernel takes of an answer that nobody reads */
 
 _Static_assert(SL_BYTERANGES_BOUNDARY_BYTES == SL_UPLOAD_ID_BYTES, "an id is what parts the ranges");
 
@@ -37,6 +38,7 @@ struct download {
 
     struct sl_turn turns[2];      /* for the piece that is being written and the one that is being read */
     struct sl_turn *front, *back; /* in this order */
+    uint64_t taken;               /* bytes that the connection took */
     size_t part;                  /* the piece in `back`: of which range, from where in it, how many bytes */
     uint64_t at;
     size_t len;
@@ -176,6 +178,12 @@ static void refuse(struct download *download, sl_err err)
 
 static void read_on(struct download *download);
 
+/* May it hold large buffers? Where many are held, only who has shown that it reads. */
+static bool earns_large(const struct download *download)
+{
+    return !download->is_slow && (download->taken >= PROOF_BYTES || !sl_turns_are_many(download->http));
+}
+
 static h2o_iovec_t part_text(struct download *download, size_t index)
 {
     struct sl_byteranges parts = byteranges_of(download);
@@ -216,7 +224,7 @@ static void send_piece(struct download *download)
     h2o_send(&download->request->h2o, pieces, count, is_last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
     if (is_last)
         close_file(download); /* what is left lies in the buffer: a slow reader need not hold a descriptor */
-    else if (!download->is_slow && sl_turn_try(download->back, download->http))
+    else if (earns_large(download) && sl_turn_try(download->back, download->http))
         read_on(download);
 }
 
@@ -258,7 +266,7 @@ static void on_turn(struct sl_turn *turn, void *ctx)
 static void wait_for_turn(struct download *download)
 {
     uint64_t left = download->ranges[download->part].len - download->at;
-    bool is_large = left > sl_slab_class_bytes(SL_SLAB_SMALL) && !download->is_slow;
+    bool is_large = left > sl_slab_class_bytes(SL_SLAB_SMALL) && earns_large(download);
     sl_turn_take(download->back, download->http, is_large, on_turn, download);
 }
 
@@ -268,6 +276,7 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *h2o)
     (void)h2o;
     download->is_sending = false;
     download->is_slow = sl_clock_now_ns() - download->front->since_ns > SLOW_NS;
+    download->taken += download->front->slab->bytes;
     sl_turn_end(download->front);
     if (download->is_filled)
         send_piece(download);

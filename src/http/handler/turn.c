@@ -4,7 +4,8 @@
 
 #include <assert.h>
 
-#define PATIENCE_NS (5 * SL_SEC) /* with a reader, while others wait: 3 KB/s in a small buffer */
+#define PATIENCE_NS   (5 * SL_SEC) /* with a reader, while others wait: 3 KB/s in a small buffer */
+#define CUTS_PER_TURN 8            /* each closes a connection, and who is next in line begins to read */
 
 /* How many buffers of a class an eighth of the pool makes. */
 static unsigned eighth(const struct sl_http *http, enum sl_slab_class class)
@@ -70,6 +71,11 @@ void sl_turn_take(struct sl_turn *turn, struct sl_http *http, bool is_large, sl_
         sl_list_append(&http->download_line, &turn->place);
 }
 
+bool sl_turns_are_many(const struct sl_http *http)
+{
+    return http->download_slabs >= places_max(http) / 4;
+}
+
 /* Who reads ahead holds two buffers, perhaps for as long as a slow reader likes. So only half of the places are for
  * that: whoever comes finds one of the others. */
 bool sl_turn_try(struct sl_turn *turn, struct sl_http *http)
@@ -131,12 +137,19 @@ void sl_turn_end(struct sl_turn *turn)
     serve_next(http);
 }
 
-void sl_turns_tick(struct sl_http *http)
+/* For a place, or for any buffer: an upload does. */
+static bool does_anybody_wait(const struct sl_http *http)
 {
-    uint64_t now_ns = sl_clock_now_ns();
-    while (!sl_list_is_empty(&http->download_line) && !sl_list_is_empty(&http->senders)) {
+    return !sl_list_is_empty(&http->download_line) || sl_slab_pool_stats(http->intake->slabs).waiting > 0;
+}
+
+void sl_turns_run(struct sl_http *http)
+{
+    for (unsigned i = 0; i < CUTS_PER_TURN; i++) {
+        if (sl_list_is_empty(&http->senders) || !does_anybody_wait(http))
+            return;
         struct sl_turn *oldest = SL_CONTAINER_OF(http->senders.next, struct sl_turn, sending);
-        if (now_ns - oldest->since_ns < PATIENCE_NS)
+        if (sl_clock_now_ns() - oldest->since_ns < PATIENCE_NS)
             return;
         sl_link_unlink(&oldest->sending);
         sl_request_cut(oldest->request);

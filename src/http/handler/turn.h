@@ -28,6 +28,9 @@ struct sl_turn {
  * returns. */
 void sl_turn_take(struct sl_turn *turn, struct sl_http *http, bool is_large, sl_turn_cb on_turn, void *ctx);
 
+/* Are so many of the MEDIUM buffers held that a newcomer should get a SMALL one? */
+bool sl_turns_are_many(const struct sl_http *http);
+
 /* Takes a MEDIUM buffer if that makes nobody wait: to read ahead. */
 bool sl_turn_try(struct sl_turn *turn, struct sl_http *http);
 
@@ -37,7 +40,7 @@ void sl_turn_send(struct sl_turn *turn, struct sl_request *request);
 /* Gives buffer and place back, or leaves the line; who is first in line goes on. An idle turn is fine. */
 void sl_turn_end(struct sl_turn *turn);
 
-/* Once a second: gives up readers that others wait for. */
-void sl_turns_tick(struct sl_http *http);
+/* Once a turn of the loop, and once a second: gives up some of the readers that others wait for. */
+void sl_turns_run(struct sl_http *http);
 
 #endif

@@ -472,6 +472,31 @@ static void get_by_many_is_served_in_turn_and_leaves_the_rest_of_the_pool(void *
     sl_slab_release(mine);
 }
 
+/* A quarter of the places for large buffers is taken, by readers that do not read: who comes gets small pieces until it
+ * has taken more than the kernel would by itself. */
+static void get_beside_many_gets_large_pieces_when_it_has_shown_that_it_reads(void **state)
+{
+    static struct exchange idle[2];
+    struct sl_path path = {.len = 1, .text = "f"};
+    size_t small = sl_slab_class_bytes(SL_SLAB_SMALL), proof = (size_t)128 << 10;
+    memset(idle, 0, sizeof idle);
+    for (unsigned i = 0; i < 2; i++) {
+        exchange_begin(&idle[i], &h, "GET", NULL);
+        sl_handle_get(&idle[i].request, &path);
+    }
+    upload_settle(&h.u);
+    begin("GET", "f", NULL);
+    for (size_t before = 0; !x.is_over; before = x.len) {
+        size_t left = SIZE - before, piece = before < proof ? small : PIECE;
+        while (x.len == before)
+            assert_true(step());
+        assert_int_equal(x.len - before, left < piece ? left : piece);
+    }
+    assert_memory_equal(x.body, bytes, SIZE);
+    exchange_end(&idle[0]);
+    exchange_end(&idle[1]);
+}
+
 #define CASE(test, before) cmocka_unit_test_setup_teardown(test, before, teardown)
 
 int main(void)
@@ -490,6 +515,7 @@ int main(void)
         CASE(get_of_several_ranges_is_multipart_and_as_long_as_announced, setup),
         CASE(get_with_conditions_is_decided_by_etag_and_date, setup),
         CASE(get_reads_one_piece_ahead_and_no_more, setup),
+        CASE(get_beside_many_gets_large_pieces_when_it_has_shown_that_it_reads, setup),
         CASE(get_taken_before_the_next_piece_is_read_goes_on_when_it_is, setup),
         CASE(get_of_the_last_piece_closes_the_file_before_it_is_taken, setup),
         CASE(get_with_a_first_read_that_fails_is_a_problem, setup),

@@ -173,16 +173,72 @@ static void sender_is_given_up_only_when_somebody_waits_and_it_took_nothing_for_
     sl_turn_send(&turns[5], &slow);
     sl_turn_send(&turns[6], &fresh);
     turns[5].since_ns -= 6 * SL_SEC;
-    sl_turns_tick(&http);
+    sl_turns_run(&http);
     assert_null(cut_turn); /* it keeps nobody waiting */
     take(&turns[ALL_PLACES], true);
     take(&turns[ALL_PLACES + 1], true);
-    sl_turns_tick(&http);
+    sl_turns_run(&http);
     assert_ptr_equal(cut_turn, &turns[5]);
     assert_ptr_equal(last_served, &turns[ALL_PLACES]);
     cut_turn = NULL;
-    sl_turns_tick(&http);
+    sl_turns_run(&http);
     assert_null(cut_turn); /* the other one has only begun */
+}
+
+static void on_upload_slab(struct sl_slab_waiter *waiter, struct sl_slab *slab, void *ctx)
+{
+    struct sl_slab **got = ctx;
+    *got = slab;
+}
+
+static void sender_is_given_up_for_an_upload_that_waits_for_a_buffer(void **state)
+{
+    static struct sl_request slow = {.body_ops = &ops};
+    struct sl_slab *held[SMALLS_ALL];
+    struct sl_slab_waiter upload = {0};
+    struct sl_slab *got = NULL;
+    unsigned count = 0;
+    cut_turn = NULL;
+    take(&turns[0], true);
+    while ((held[count] = sl_slab_try(pool, SL_SLAB_SMALL)) != NULL)
+        count++;
+    sl_turn_send(&turns[0], &slow);
+    turns[0].since_ns -= 6 * SL_SEC;
+    sl_turns_run(&http);
+    assert_null(cut_turn);
+    sl_slab_wait(pool, &upload, on_upload_slab, &got);
+    sl_turns_run(&http);
+    assert_ptr_equal(cut_turn, &turns[0]);
+    sl_slab_pool_run(pool);
+    assert_non_null(got);
+    sl_slab_release(got);
+    while (count > 0)
+        sl_slab_release(held[--count]);
+}
+
+/* Each closes a connection: all of them in one turn would keep the loop from all else. */
+static void senders_are_given_up_a_few_a_turn(void **state)
+{
+    static struct sl_request requests[ALL_PLACES];
+    enum { WAITING = TURNS_MAX - ALL_PLACES };
+    take_many(TURNS_MAX);
+    sl_slab_pool_run(pool);
+    for (unsigned i = 0; i < ALL_PLACES; i++) {
+        requests[i].body_ops = &ops;
+        sl_turn_send(&turns[i], &requests[i]);
+        turns[i].since_ns -= 6 * SL_SEC;
+    }
+    unsigned before = served, rounds = 0;
+    for (; served - before < WAITING; rounds++) {
+        unsigned last = served;
+        sl_turns_run(&http);
+        sl_slab_pool_run(pool);
+        assert_in_range(served - last, 1, WAITING / 2);
+    }
+    assert_in_range(rounds, 2, WAITING);
+    cut_turn = NULL;
+    sl_turns_run(&http);
+    assert_null(cut_turn); /* nobody waits any more */
 }
 
 static void try_takes_no_more_than_half_of_the_places(void **state)
@@ -214,6 +270,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(take_beyond_all_places_waits_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(sender_is_given_up_only_when_somebody_waits_and_it_took_nothing_for_long,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(sender_is_given_up_for_an_upload_that_waits_for_a_buffer, setup, teardown),
+        cmocka_unit_test_setup_teardown(senders_are_given_up_a_few_a_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(end_in_line_leaves_it, setup, teardown),
         cmocka_unit_test_setup_teardown(end_while_the_slab_is_awaited_passes_the_place_on, setup, teardown),
         cmocka_unit_test_setup_teardown(try_takes_no_more_than_half_of_the_places, setup, teardown),
