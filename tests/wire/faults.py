@@ -17,7 +17,7 @@ NO_TMPFILE = [str(pathlib.Path(__file__).with_name("no_tmpfile.py"))]
 
 def is_sanitized():
     """Sanitizers take memory and time of their own: bounds on these say nothing then."""
-    return support.sanitizer() == "asan"
+    return support.sanitizer() in ("asan", "tsan")
 
 
 def loop_fs(test, **options):

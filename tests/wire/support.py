@@ -4,6 +4,7 @@ The program runs as a user would run it, on 127.0.0.1, on a port the kernel chos
 for a fixed time: `wait_until` polls for an event and fails with a word when it does not come.
 """
 
+import atexit
 import base64
 import functools
 import hashlib
@@ -67,17 +68,29 @@ def sanitizer():
     return next((name for name in ("asan", "tsan", "gcov") if f"__{name}_init".encode() in program), None)
 
 
+@functools.cache
+def suppressions():
+    """The folder of what libh2o itself is known for. A copy that whoever the program becomes may read: the checkout may
+    lie where only we may."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-known-"))
+    atexit.register(shutil.rmtree, folder)
+    folder.chmod(0o755)
+    for known in (REPOSITORY / "tests/support").glob("*.supp"):
+        shutil.copyfile(known, folder / known.name)
+    return folder
+
+
 def clean_environment(more=None):
     """Ours without SLUICE_*: the program reads those as its configuration and refuses what it does not know.
 
     A sanitizer build is told what libh2o itself is known for, and not confined: it reads /proc and runs a symbolizer.
     One for coverage writes its counts beside its objects.
     """
-    known = REPOSITORY / "tests/support"
-    sanitizers = {"LSAN_OPTIONS": f"suppressions={known}/lsan.supp:print_suppressions=0",
-                  "TSAN_OPTIONS": f"suppressions={known}/tsan.supp"}
+    sanitizers = {}
     if sanitizer():
-        sanitizers["SLUICE_CONFINE"] = "off"
+        sanitizers = {"LSAN_OPTIONS": f"suppressions={suppressions()}/lsan.supp:print_suppressions=0",
+                      "TSAN_OPTIONS": f"suppressions={suppressions()}/tsan.supp",
+                      "SLUICE_CONFINE": "off"}
     ours = {key: value for key, value in os.environ.items() if not key.startswith("SLUICE_")}
     return {**sanitizers, **ours, **(more or {})}
 
