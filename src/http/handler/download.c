@@ -38,7 +38,8 @@ struct download {
 
     struct sl_turn turns[2];      /* for the piece that is being written and the one that is being read */
     struct sl_turn *front, *back; /* in this order */
-    uint64_t taken;               /* bytes that the connection took */
+    size_t sent;                  /* bytes of the piece in front */
+    uint64_t taken;               /* bytes of those before it: the connection took them */
     size_t part;                  /* the piece in `back`: of which range, from where in it, how many bytes */
     uint64_t at;
     size_t len;
@@ -209,6 +210,7 @@ static void send_piece(struct download *download)
         pieces[count++] = part_text(download, download->part);
     pieces[count++] = h2o_iovec_init(download->back->slab->base, download->len);
     download->at += download->len;
+    download->sent = download->len;
     if (download->at == download->ranges[download->part].len) {
         download->part++;
         download->at = 0;
@@ -276,7 +278,7 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *h2o)
     (void)h2o;
     download->is_sending = false;
     download->is_slow = sl_clock_now_ns() - download->front->since_ns > SLOW_NS;
-    download->taken += download->front->slab->bytes;
+    download->taken += download->sent;
     sl_turn_end(download->front);
     if (download->is_filled)
         send_piece(download);
