@@ -9,6 +9,7 @@ import subprocess
 import sys
 from xml.sax.saxutils import escape
 
+from run import RELATIONS
 from scenarios import SCENARIOS
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -21,6 +22,17 @@ COLUMNS = (("MB/s", "mb_per_s", "{:,.0f}"), ("requests/s", "requests_per_s", "{:
            ("CPU s/GB", "cpu_s_per_gb", "{:.3f}"), ("CPU us/request", "cpu_us", "{:.0f}"),
            ("peak MiB", "peak_memory_mib", "{:.0f}"))
 LARGE, SMALL = ("mb_per_s", "cpu_s_per_gb"), ("requests_per_s", "cpu_us")
+
+# What was set out for: scenario, variant, the key of run.py, at most (<) or least (>) so many times that of which.
+BOUNDS = (("peers-1g", "put", "cpu_s", "<", 1.1, "baseline"), ("peers-1g", "form", "cpu_s", "<", 1.1, "baseline"),
+          ("peers-1g", "put", "cpu_s", "<", 0.5, "put-nginx"), ("peers-1g", "form", "cpu_s", "<", 0.2, "form-busboy"),
+          ("peers-1g", "put-threads", "cpu_s", "<", 1.5, "put"),
+          ("peers-16x64m", "put", "cpu_s", "<", 1.15, "put-nginx"),
+          ("peers-16x64m", "put", "cpu_s", "<", 0.25, "put-node"),
+          ("peers-4k", "put", "requests_per_s", ">", 1.5, "put-nginx"),
+          ("peers-4k", "form", "requests_per_s", ">", 10, "form-busboy"),
+          ("peers-durable", "4k-full", "requests_per_s", ">", 0.5, "4k-none"))
+BOUND_WORDS = {"cpu_s": "CPU", "requests_per_s": "requests/s", "<": "at most", ">": "at least"}
 
 BAR, GAP, LABEL, WIDTH = 16, 6, 130, 330  # of the picture, in pixels
 OURS, THEIRS = "#2563a8", "#b4b8be"
@@ -69,12 +81,26 @@ def table(name, lines):
     return f"## {name}\n\n{about[0].upper()}{about[1:]}.\n\n{text}\n"
 
 
+def bounds_table(found):
+    """Ratios of medians, and whether they are what was wanted."""
+    lines = {(name, line["variant"]): line for name, lines in found.items() for line in lines}
+    rows = []
+    for name, variant, key, relation, factor, other in BOUNDS:
+        ratio = median(lines[name, variant], key) / median(lines[name, other], key)
+        is_met = RELATIONS[relation](ratio, factor)
+        rows.append(f"| {name} | {variant}: {BOUND_WORDS[key]} | {BOUND_WORDS[relation]} {factor} x {other} | "
+                    f"{ratio:.2f} | {'met' if is_met else '**missed**'} |")
+    return ("## Wanted and there\n\n| scenario | what | wanted | there | |\n| --- | --- | --- | ---: | --- |\n"
+            + "\n".join(rows) + "\n")
+
+
 def write_tables(found):
     facts = next(iter(found.values()))[0]
     text = [f"# sluice and its peers\n\nMedians of {facts['rounds']} rounds, in turn, by `loadtest/compare.py --rounds "
             f"{facts['rounds']}`: commit {facts['commit']}, Linux {facts['kernel']}, {facts['cores']} cores, "
             f"{facts['filesystem']}; nothing is synced but where it says so. Compare the rows of a table, not "
             "machines.\n"]
+    text.append(bounds_table(found))
     text += [table(name, lines) for name, lines in found.items()]
     (RESULTS / "peers.md").write_text("\n".join(text))
 

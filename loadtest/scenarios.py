@@ -239,8 +239,8 @@ SCENARIOS = {
         "ratio_to": "put-nginx",
     },
     "peers-64k": {
-        "about": "8,000 uploads of 64 KiB over 32 connections: sluice with SHA-256, the others without",
-        "variants": small_peers(size=64, requests=8000),
+        "about": "4,000 uploads of 64 KiB over 32 connections: sluice with SHA-256, the others without",
+        "variants": small_peers(size=64, requests=4000),  # no more: their files are to stay until the end
         "ratio_to": "put-nginx",
     },
     "peers-durable": {
