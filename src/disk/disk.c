@@ -80,7 +80,7 @@ static void prepare(struct sl_disk *disk, struct sl_disk_op *op, enum sl_disk_ki
 
 /* ---- kinds that take turns ---- */
 
-/* So much is copied out of the page cache in a turn of the loop, for that is done on its thread: half a millisecond. */
+/* So much is copied out of the page cache in a turn of the loop, for that is done on its thread. */
 #define READ_BYTES_MAX ((size_t)1 << 20)
 
 /* A LIST reads a whole directory, a COPY many blocks, a LOCK waits, and each keeps a thread for as long. With one of a
@@ -98,7 +98,7 @@ static struct sl_disk_turns *turns_of(const struct sl_disk_op *op)
     }
 }
 
-/* How much of what may be taken op takes: more than all, and it is alone. */
+/* How much of what may be taken op takes. Who takes all is alone. */
 static size_t weight_of(const struct sl_disk_op *op)
 {
     return op->kind == SL_DISK_READ ? op->args.io.len : READ_BYTES_MAX;
