@@ -40,7 +40,7 @@ struct sl_slab_pool {
 
     struct sl_link whole; /* loop thread */
     struct sl_link pieces[SL_SLAB_CLASSES];
-    struct sl_link waiters;
+    struct sl_link waiters, served; /* served: have a slab, and are told this turn */
     unsigned whole_count, in_use, waiting;
 };
 
@@ -83,6 +83,7 @@ struct sl_slab_pool *sl_slab_pool_create(size_t bytes)
     map_memory(pool);
     sl_list_init(&pool->whole);
     sl_list_init(&pool->waiters);
+    sl_list_init(&pool->served);
     for (unsigned class = 0; class < SL_SLAB_CLASSES; class ++)
         sl_list_init(&pool->pieces[class]);
     for (unsigned i = 0; i < pool->region_count; i++)
@@ -168,18 +169,30 @@ void sl_slab_cancel(struct sl_slab_waiter *waiter)
     if (!sl_link_is_linked(&waiter->link))
         return;
     sl_link_unlink(&waiter->link);
-    waiter->pool->waiting--;
+    if (waiter->slab != NULL) {
+        sl_slab_release(waiter->slab);
+        waiter->slab = NULL;
+    } else {
+        waiter->pool->waiting--;
+    }
 }
 
+/* All find theirs before the first is told: who is told may try for more, and has it if nobody is left in the line. */
 void sl_slab_pool_run(struct sl_slab_pool *pool)
 {
     while (!sl_list_is_empty(&pool->waiters)) {
-        struct sl_slab *slab = take_piece(pool, SL_SLAB_SMALL);
-        if (slab == NULL)
-            return;
-        struct sl_link *link = sl_list_shift(&pool->waiters);
+        struct sl_slab_waiter *waiter = SL_CONTAINER_OF(pool->waiters.next, struct sl_slab_waiter, link);
+        waiter->slab = take_piece(pool, SL_SLAB_SMALL);
+        if (waiter->slab == NULL)
+            break;
+        sl_link_unlink(&waiter->link);
+        sl_list_append(&pool->served, &waiter->link);
         pool->waiting--;
+    }
+    for (struct sl_link *link; (link = sl_list_shift(&pool->served)) != NULL;) {
         struct sl_slab_waiter *waiter = SL_CONTAINER_OF(link, struct sl_slab_waiter, link);
+        struct sl_slab *slab = waiter->slab;
+        waiter->slab = NULL;
         waiter->on_slab(waiter, slab, waiter->ctx);
     }
 }

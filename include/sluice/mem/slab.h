@@ -57,6 +57,7 @@ typedef void (*sl_slab_cb)(struct sl_slab_waiter *waiter, struct sl_slab *slab, 
 struct sl_slab_waiter {
     struct sl_link link;
     struct sl_slab_pool *pool;
+    struct sl_slab *slab; /* found, and not told yet */
     sl_slab_cb on_slab;
     void *ctx;
 };

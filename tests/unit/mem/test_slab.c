@@ -349,6 +349,27 @@ static void cancel_from_a_callback_takes_the_next_out_of_the_line(void **state)
     assert_int_equal(third.calls, 1);
 }
 
+static void on_slab_try_more(struct sl_slab_waiter *waiter, struct sl_slab *slab, void *ctx)
+{
+    struct sl_slab *more = sl_slab_try(slab->pool, SL_SLAB_MEDIUM);
+    *(unsigned *)ctx += more != NULL;
+    if (more != NULL)
+        sl_slab_release(more);
+    sl_slab_release(slab);
+}
+
+/* Nobody is left in the line who could be overtaken. */
+static void each_of_those_served_at_once_may_try_for_more(void **state)
+{
+    struct sl_slab_pool *pool = *state;
+    struct sl_slab_waiter waiters[3] = {0};
+    unsigned had_more = 0;
+    for (unsigned i = 0; i < 3; i++)
+        sl_slab_wait(pool, &waiters[i], on_slab_try_more, &had_more);
+    sl_slab_pool_run(pool);
+    assert_int_equal(had_more, 3);
+}
+
 /* Random takes and releases; the counts must agree at each step and all must come back. */
 static void random_use_of_all_classes_loses_nothing(void **state)
 {
@@ -397,6 +418,7 @@ int main(void)
         CASE(wait_again_after_cancel_stands_at_the_end),
         CASE(try_never_overtakes_the_line),
         CASE(cancel_from_a_callback_takes_the_next_out_of_the_line),
+        CASE(each_of_those_served_at_once_may_try_for_more),
         CASE(random_use_of_all_classes_loses_nothing),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
