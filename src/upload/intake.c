@@ -20,13 +20,15 @@ void sl_intake_init(struct sl_intake *intake)
     intake->files = 0;
     intake->resumables = 0;
     intake->bulk_pipelines = 0;
-    sl_list_init(&intake->large_pipelines);
+    intake->medium_held = 0;
+    sl_list_init(&intake->roomy_pipelines);
     sl_list_init(&intake->idle_pieces);
 }
 
 void sl_intake_dispose(struct sl_intake *intake)
 {
-    assert(intake->files == 0 && intake->resumables == 0 && sl_list_is_empty(&intake->large_pipelines));
+    assert(intake->files == 0 && intake->resumables == 0 && intake->medium_held == 0 &&
+           sl_list_is_empty(&intake->roomy_pipelines));
     for (struct sl_link *link; (link = sl_list_shift(&intake->idle_pieces)) != NULL;)
         free(SL_CONTAINER_OF(link, struct sl_piece, link));
     if (intake->has_own_stats)
@@ -43,10 +45,17 @@ unsigned sl_intake_large_share(const struct sl_intake *intake)
     return share < 1 ? 1 : share;
 }
 
+unsigned sl_intake_medium_max(const struct sl_intake *intake)
+{
+    unsigned regions;
+    (void)sl_slab_pool_memory(intake->slabs, &regions);
+    return regions * (unsigned)(SL_SLAB_REGION_BYTES / sl_slab_class_bytes(SL_SLAB_MEDIUM)) / 4;
+}
+
 void sl_intake_tick(struct sl_intake *intake)
 {
     uint64_t now_ns = sl_clock_now_ns();
-    struct sl_link *head = &intake->large_pipelines;
+    struct sl_link *head = &intake->roomy_pipelines;
     for (struct sl_link *link = head->next, *next; link != head; link = next) {
         next = link->next;
         sl_pipeline_yield_if_stalled(SL_CONTAINER_OF(link, struct sl_pipeline, link), now_ns);

@@ -21,8 +21,10 @@
 
 static void drop_slab(struct sl_pipeline *pipeline, struct sl_slab *slab)
 {
-    if (slab->class == SL_SLAB_LARGE && slab->references == 1)
-        pipeline->large_held--;
+    if (slab->references == 1) {
+        pipeline->large_held -= slab->class == SL_SLAB_LARGE;
+        pipeline->intake->medium_held -= slab->class == SL_SLAB_MEDIUM;
+    }
     sl_slab_release(slab);
 }
 
@@ -41,11 +43,24 @@ static struct sl_slab *take_large(struct sl_pipeline *pipeline)
     return slab;
 }
 
+/* A body that fits into one goes to the disk as one piece, a trip there instead of many. */
+static struct sl_slab *take_medium(struct sl_pipeline *pipeline)
+{
+    struct sl_intake *intake = pipeline->intake;
+    uint64_t wanted = pipeline->remaining + (pipeline->carry_to - pipeline->carry_from);
+    if (!pipeline->is_short || wanted < sl_slab_class_bytes(SL_SLAB_SMALL) ||
+        intake->medium_held >= sl_intake_medium_max(intake))
+        return NULL;
+    struct sl_slab *slab = sl_slab_try(intake->slabs, SL_SLAB_MEDIUM);
+    intake->medium_held += slab != NULL;
+    return slab;
+}
+
 static struct sl_slab *take_slab(struct sl_pipeline *pipeline)
 {
     if (pipeline->inflight == SL_PIPELINE_PIECES_MAX)
         return NULL;
-    struct sl_slab *slab = take_large(pipeline);
+    struct sl_slab *slab = pipeline->is_short ? take_medium(pipeline) : take_large(pipeline);
     if (slab != NULL)
         return slab;
     if (reserved_is_idle(pipeline)) {
@@ -93,8 +108,11 @@ static bool take_current(struct sl_pipeline *pipeline)
     if (slab == NULL)
         return false;
     pipeline->current = slab;
-    if (slab->class == SL_SLAB_LARGE && !sl_link_is_linked(&pipeline->link))
-        sl_list_append(&pipeline->intake->large_pipelines, &pipeline->link);
+    if (slab->class != SL_SLAB_SMALL) {
+        pipeline->taken_ns = sl_clock_coarse_ns();
+        if (!sl_link_is_linked(&pipeline->link))
+            sl_list_append(&pipeline->intake->roomy_pipelines, &pipeline->link);
+    }
     pipeline->accepted = pipeline->start = pipeline->fill = 0;
     pull_carry(pipeline);
     return true;
@@ -269,6 +287,7 @@ void sl_pipeline_admit(struct sl_pipeline *pipeline, struct sl_intake *intake, u
     assert(pipeline->intake == NULL);
     pipeline->intake = intake;
     pipeline->remaining = body_bytes;
+    pipeline->is_short = body_bytes < sl_slab_class_bytes(SL_SLAB_MEDIUM);
     pipeline->admitted_ns = sl_clock_now_ns();
     pipeline->on_room = on_room;
     pipeline->ctx = ctx;
@@ -371,19 +390,24 @@ void sl_pipeline_end_file(struct sl_pipeline *pipeline)
 
 void sl_pipeline_yield_if_stalled(struct sl_pipeline *pipeline, uint64_t now_ns)
 {
-    bool holds_large = pipeline->current != NULL && pipeline->current->class == SL_SLAB_LARGE;
-    if (!holds_large) {
+    if (pipeline->current == NULL || pipeline->current->class == SL_SLAB_SMALL) {
         sl_link_unlink(&pipeline->link);
         return;
     }
-    bool is_receiving = pipeline->session != NULL && pipeline->fill - pipeline->start < SL_SLAB_BLOCK_BYTES;
+    /* Speed has not earned a short one its buffer: it is to be over in time. */
+    uint64_t since_ns = pipeline->is_short ? pipeline->taken_ns : pipeline->touched_ns;
+    bool is_movable = (pipeline->session != NULL || pipeline->accepted == 0) &&
+                      pipeline->fill - pipeline->start < SL_SLAB_BLOCK_BYTES;
     /* Bytes left in a carry without a next buffer would be lost if the body ended right now. */
     bool has_next = reserved_is_idle(pipeline) && pipeline->inflight + 1 < SL_PIPELINE_PIECES_MAX;
-    if (!has_next || !is_receiving || now_ns - pipeline->touched_ns < SLOW_SLAB_NS)
+    if (!has_next || !is_movable || now_ns - since_ns < SLOW_SLAB_NS)
         return;
     set_bulk(pipeline, false);
+    pipeline->is_short = false;
+    if (pipeline->accepted == 0 && pipeline->start > 0)
+        compact(pipeline);
     seal(pipeline, pipeline->accepted & ~(SL_SLAB_BLOCK_BYTES - 1), false);
-    bool is_moved = take_current(pipeline); /* to the reserved slab: only then is the large one free */
+    bool is_moved = take_current(pipeline); /* to the reserved slab: only then is the other one free */
     assert(is_moved);
     (void)is_moved;
 }

@@ -282,6 +282,7 @@ static sl_err prepare(struct sl_session *session, struct sl_intake *intake, cons
     session->plan = *plan;
     session->on_change = on_change;
     session->ctx = ctx;
+    sl_list_init(&session->waiting);
     return SL_OK;
 }
 
@@ -423,27 +424,49 @@ static void on_piece_written(struct sl_store_write *write, sl_err err, void *ctx
     piece_written(ctx, err);
 }
 
-/* The file came with it. */
-static void on_piece_begun(struct sl_store_object *object, sl_err err, void *ctx)
-{
-    struct sl_piece *piece = ctx;
-    (void)object;
-    piece->session->has_file = err == SL_OK;
-    piece_written(piece, err);
-}
-
 static void write_piece(struct sl_session *session, struct sl_piece *piece)
 {
     bool is_tail = piece->len % SL_SLAB_BLOCK_BYTES != 0;
-    if (session->is_late) {
-        struct sl_bytes whole = {piece->slab->base, piece->len};
-        sl_store_begin_whole(session->intake->store, &session->object, whole, on_piece_begun, piece);
-        return;
-    }
     if (is_tail) /* O_DIRECT cannot write half a block */
         sl_store_set_bulk(&session->object, false);
-    sl_store_write(&session->object, &piece->write, piece->slab, 0, piece->len, session->size, is_tail,
+    sl_store_write(&session->object, &piece->write, piece->slab, 0, piece->len, piece->offset, is_tail,
                    on_piece_written, piece);
+}
+
+/* The file came with it. With the last piece the session may be gone. */
+static void on_piece_begun(struct sl_store_object *object, sl_err err, void *ctx)
+{
+    struct sl_piece *piece = ctx;
+    struct sl_session *session = piece->session;
+    struct sl_link waiting;
+    (void)object;
+    session->is_beginning = false;
+    session->has_file = err == SL_OK;
+    sl_list_init(&waiting);
+    sl_list_move_all(&waiting, &session->waiting);
+    for (struct sl_link *link; (link = sl_list_shift(&waiting)) != NULL;) {
+        struct sl_piece *next = SL_CONTAINER_OF(link, struct sl_piece, link);
+        if (err == SL_OK)
+            write_piece(session, next);
+        else
+            piece_written(next, err);
+    }
+    piece_written(piece, err);
+}
+
+/* A late file is made with its first piece; others wait for that. */
+static void write_when_begun(struct sl_session *session, struct sl_piece *piece)
+{
+    if (session->is_beginning) {
+        sl_list_append(&session->waiting, &piece->link);
+    } else if (session->is_late && piece->offset == 0) {
+        uint64_t expected = session->plan.expected;
+        session->is_beginning = true;
+        sl_store_begin_with(session->intake->store, &session->object, expected,
+                            (struct sl_bytes){piece->slab->base, piece->len}, on_piece_begun, piece);
+    } else {
+        write_piece(session, piece);
+    }
 }
 
 static void on_piece_hashed(struct sl_hash_job *job, void *ctx)
@@ -473,13 +496,13 @@ bool sl_session_feed(struct sl_session *session, struct sl_piece *piece, struct 
                      bool is_last, sl_piece_cb on_done, void *ctx)
 {
     assert(piece->parts_inflight == 0 && len > 0 && slab->state == SL_SLAB_SEALED);
-    assert(!session->is_late || (is_last && session->size == 0));
     if (session->state != SL_SESSION_RECEIVING || session->err != SL_OK)
         return false;
     struct sl_session_part *part = session->plan.part;
     *piece = (struct sl_piece){.session = session,
                                .slab = slab,
                                .len = len,
+                               .offset = session->size,
                                .fed_ns = sl_clock_now_ns(),
                                .epoch = session->epoch,
                                .on_done = on_done,
@@ -500,7 +523,7 @@ bool sl_session_feed(struct sl_session *session, struct sl_piece *piece, struct 
     begin_span(&session->writing, 1, piece->fed_ns);
     piece->parts_inflight++;
     session->inflight++;
-    write_piece(session, piece);
+    write_when_begun(session, piece);
     session->size += len;
     if (part != NULL && session->size >= part->mark_at && !is_last)
         mark(session);
@@ -546,7 +569,7 @@ static void on_empty_begun(struct sl_store_object *object, sl_err err, void *ctx
 static void begin_empty(struct sl_session *session)
 {
     session->inflight++;
-    sl_store_begin_whole(session->intake->store, &session->object, SL_BYTES(""), on_empty_begun, session);
+    sl_store_begin_with(session->intake->store, &session->object, 0, SL_BYTES(""), on_empty_begun, session);
 }
 
 void sl_session_finish(struct sl_session *session)

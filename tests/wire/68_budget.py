@@ -54,17 +54,17 @@ def partial_head(number):
 
 
 def stalled_put(number):
-    return b"PUT /p%d HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n%s\r\nx" % (number, LONG_HEAD)
+    return b"PUT /p%d HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n%s\r\nx" % (number, LONG_HEAD)
 
 
 def stalled_draft(number):
     return (b"POST /files/ HTTP/1.1\r\nHost: a\r\nUpload-Draft-Interop-Version: 8\r\nUpload-Complete: ?1\r\n"
-            b"Content-Length: 100000\r\n%s\r\nx" % LONG_HEAD)
+            b"Content-Length: 200000\r\n%s\r\nx" % LONG_HEAD)
 
 
 def stalled_form(number):
     return (b"POST /files/ HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-            b"Content-Length: 100000\r\n%s\r\n--b\r\nContent-Disposition: form-data; name=a; filename=f\r\n\r\nx"
+            b"Content-Length: 200000\r\n%s\r\n--b\r\nContent-Disposition: form-data; name=a; filename=f\r\n\r\nx"
             % LONG_HEAD)
 
 

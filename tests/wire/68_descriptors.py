@@ -12,7 +12,7 @@ from support import Sluice, content, fds, raw, sha256_of, wait_until
 
 LIMITED = ["prlimit", "--nofile=214"]  # 64 for a loop, 150 for what it serves
 PLACES = 50
-SIZE = 20_000  # of an upload: below 16 KiB its file is made when its last byte is there
+SIZE = 200_000  # of an upload: that of one below 128 KiB is made with its first piece
 
 
 def stalled(server, name):

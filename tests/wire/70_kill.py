@@ -126,7 +126,7 @@ class Stop:
         with support.Sluice(engine=self.engine, wrapper=faults.NO_TMPFILE, loops=3, shutdown_timeout=2) as server:
             clients = [self.enterContext(support.raw(server)) for _ in range(20)]
             for number, client in enumerate(clients):
-                client.send(b"PUT /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\npart" % number)
+                client.send(b"PUT /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\npart" % number)
             support.wait_until(lambda: len(server.temp_files()) == len(clients), "all uploads begun")
             begin = time.monotonic()
             server.terminate()

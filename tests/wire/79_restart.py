@@ -261,10 +261,10 @@ class Handover(unittest.TestCase):
         old = self.supervisor.start()
         finished, left = (self.enterContext(support.Raw(self.supervisor)) for _ in range(2))
         for number, client in enumerate((finished, left)):
-            client.send(b"PUT /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\nhello" % number)
+            client.send(b"PUT /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\nhello" % number)
         support.wait_until(lambda: len(old.temp_files()) == 2, "two uploads begun")
         new = self.supervisor.start()
-        finished.send(bytes(20000 - len(b"hello")))
+        finished.send(bytes(200_000 - len(b"hello")))
         self.assertEqual(finished.answer().status, 201)
         self.assertEqual(len(new.temp_files()), 1)
         old.kill()

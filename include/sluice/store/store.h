@@ -156,7 +156,7 @@ struct sl_store_object {
     char temp[40]; /* a name in uploads/ */
     char proc[24]; /* "/proc/self/fd/N" */
     uint64_t expected, allocated, size;
-    struct sl_bytes whole; /* lent while it is begun with them; else empty */
+    struct sl_bytes first; /* lent while it is begun with them; else empty */
     uint64_t end;          /* of its bytes, where more was allocated ahead */
     /* of one that is kept: store/kept.h */
     const char *kept; /* its id, lent until it is idle again; after a commit, whether it is kept. NULL: it is not */
@@ -199,10 +199,10 @@ struct sl_store_object {
 void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, sl_store_cb on_done,
                     void *ctx);
 
-/* The same for one whose bytes are all there: they are written as well. bytes: lent until on_done. After an error there
- * is nothing to abort. */
-void sl_store_begin_whole(struct sl_store *store, struct sl_store_object *object, struct sl_bytes bytes,
-                          sl_store_cb on_done, void *ctx);
+/* The same for a short one whose first bytes are there: they are written as well, and no space is taken ahead. first:
+ * lent until on_done. After an error there is nothing to abort. */
+void sl_store_begin_with(struct sl_store *store, struct sl_store_object *object, uint64_t expected,
+                         struct sl_bytes first, sl_store_cb on_done, void *ctx);
 
 /* Would one of so many bytes find room, as far as is known now? */
 bool sl_store_has_room(const struct sl_store *store, uint64_t bytes);

@@ -28,7 +28,8 @@ struct sl_intake {
     unsigned files;                 /* sessions that are not idle */
     unsigned resumables;            /* that are not idle or closed */
     unsigned bulk_pipelines;        /* that share the large slabs */
-    struct sl_link large_pipelines; /* who has taken one, perhaps given it back: for the tick */
+    unsigned medium_held;           /* slabs of short uploads */
+    struct sl_link roomy_pipelines; /* who has taken more than a small slab, perhaps given it back: for the tick */
     struct sl_link idle_pieces;     /* never more than there are slabs */
 };
 
@@ -41,7 +42,10 @@ void sl_intake_dispose(struct sl_intake *intake);
 /* How many large slabs one upload may hold now: a fair share, at least one. */
 unsigned sl_intake_large_share(const struct sl_intake *intake);
 
-/* Once a second: takes large slabs back from uploads that stall. */
+/* How many medium slabs all short uploads may hold together: what is left is room for many slow ones. */
+unsigned sl_intake_medium_max(const struct sl_intake *intake);
+
+/* Once a second: takes back from uploads that stall what is more than a small slab. */
 void sl_intake_tick(struct sl_intake *intake);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * Bounds. Each admitted pipeline owns one SMALL slab until it is released, so it can always go on: whoever waits holds
  * nothing that others wait for. Uploads begin small, in the page cache; one that proves fast gets LARGE slabs, a fair
- * share of them, and gives them back when it stalls. */
+ * share of them, and gives them back when it stalls. A short one has a MEDIUM one for two seconds, if few do. */
 #ifndef SLUICE_UPLOAD_PIPELINE_H
 #define SLUICE_UPLOAD_PIPELINE_H
 
@@ -19,7 +19,7 @@ struct sl_pipeline {
     struct sl_intake *intake; /* fixed after admit */
     sl_pipeline_cb on_room;
     void *ctx;
-    struct sl_link link; /* in intake->large_pipelines */
+    struct sl_link link; /* in intake->roomy_pipelines */
 
     struct sl_slab_waiter waiter;
     struct sl_slab *reserved; /* ours until release; in use while others refer to it or it is `current` */
@@ -32,14 +32,15 @@ struct sl_pipeline {
 
     unsigned inflight, large_held;
     bool is_bulk, is_starved, is_closing;
+    bool is_short;                  /* it would fit into a MEDIUM slab, and has not been slow */
     struct sl_mail later;           /* on_closed */
     uint64_t epoch_ns, epoch_bytes; /* the measure of speed */
-    uint64_t touched_ns;
-    uint64_t admitted_ns; /* asked to be */
-    uint64_t queued_ns;   /* how long it waited for that, until a file is told */
-    uint64_t held_bytes;  /* that came and are not sealed */
-    size_t primed;        /* of the first block: bytes that did not come */
-    uint64_t remaining;   /* body bytes still to come, SL_STORE_SIZE_UNKNOWN if not known */
+    uint64_t touched_ns, taken_ns;  /* filled last; took `current` */
+    uint64_t admitted_ns;           /* asked to be */
+    uint64_t queued_ns;             /* how long it waited for that, until a file is told */
+    uint64_t held_bytes;            /* that came and are not sealed */
+    size_t primed;                  /* of the first block: bytes that did not come */
+    uint64_t remaining;             /* body bytes still to come, SL_STORE_SIZE_UNKNOWN if not known */
 };
 
 /* Waits in line for the reserved slab. pipeline: zeroed, lent until sl_pipeline_close's on_closed. on_room: called, in
@@ -81,8 +82,8 @@ void sl_pipeline_end_file(struct sl_pipeline *pipeline);
  * more. Sessions are not touched. */
 void sl_pipeline_close(struct sl_pipeline *pipeline, sl_pipeline_cb on_closed, void *ctx);
 
-/* For the tick: a pipeline that got nothing for two seconds gives its large slab back. One without is no longer looked
- * at. */
+/* For the tick: a pipeline that got nothing for two seconds gives its large slab back, and a short one that is not over
+ * within two its medium slab. One without is no longer looked at. */
 void sl_pipeline_yield_if_stalled(struct sl_pipeline *pipeline, uint64_t now_ns);
 
 #endif

@@ -79,7 +79,7 @@ struct sl_session_plan {
     const struct sl_conditions *conditions; /* lent until the session is over; NULL: none */
     const struct sl_digests *promised;      /* what the sender says the bytes digest to; likewise */
     struct sl_session_part *part;           /* likewise; NULL: the file comes in one piece, and is named */
-    bool is_small;                          /* all of it is fed as one piece, which is_last; without a part */
+    bool is_small;                          /* all of it comes at once, or nearly; without a part */
 };
 
 struct sl_session {
@@ -111,7 +111,9 @@ struct sl_session {
     struct sl_hash_job lane_end;
     struct sl_mail later;
     bool has_lane, has_file, wants_to_leave;
-    bool is_late;            /* its file is made when its bytes are there */
+    bool is_late;            /* its file is made with its first piece, */
+    bool is_beginning;       /* now, */
+    struct sl_link waiting;  /* and here are the pieces that came meanwhile */
     bool is_counted;         /* among the uploads of the intake's stats */
     uint64_t entered_ns;     /* its state; is_counted */
     uint8_t epoch;           /* marks so far */
@@ -136,7 +138,7 @@ SL_MUST_CHECK sl_err sl_session_name(struct sl_session *session, struct sl_intak
  * and SL_PRECONDITION are told before the body is sent; they are decided again with the name. With If-None-Match: * an
  * existing name is SL_PRECONDITION whatever the conflict rule.
  * A small one that finds room is RECEIVING already when this returns, and on_change is not called for that: its file is
- * made with its bytes, and what is known of its name is told with the naming.
+ * made with its first piece, and what is known of its name is told with the naming.
  * SL_TOO_LARGE, SL_TOO_MANY_FILES: nothing was begun. */
 SL_MUST_CHECK sl_err sl_session_open(struct sl_session *session, struct sl_intake *intake,
                                      const struct sl_session_plan *plan, sl_session_cb on_change, void *ctx);
@@ -183,11 +185,11 @@ struct sl_piece {
     struct sl_session *session;
     struct sl_slab *slab;
     size_t len, known; /* known: bytes at its front that were digested before */
-    uint64_t fed_ns;
+    uint64_t offset, fed_ns;
     bool is_written;
     uint8_t epoch;           /* marks made before it */
     unsigned parts_inflight; /* 0: idle */
-    struct sl_link link;     /* in intake->idle_pieces */
+    struct sl_link link;     /* in intake->idle_pieces, or session->waiting */
     sl_piece_cb on_done;
     void *ctx;
 };

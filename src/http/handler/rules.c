@@ -65,10 +65,9 @@ bool sl_rule_is_form(const struct sl_request *request)
     return sl_request_has_type(request, "multipart/form-data");
 }
 
-/* One that fills a buffer may be cut there. */
 bool sl_rule_is_small(const struct sl_request *request)
 {
-    return request->content_length < sl_slab_class_bytes(SL_SLAB_SMALL) && !request->has_expect;
+    return request->content_length < sl_slab_class_bytes(SL_SLAB_MEDIUM) && !request->has_expect;
 }
 
 static struct sl_bytes keep_text(struct sl_request *request, const char *text)

@@ -16,7 +16,7 @@ struct sl_conditions *sl_rule_of_conditions(struct sl_request *request);
 /* Is the body multipart/form-data? */
 bool sl_rule_is_form(const struct sl_request *request);
 
-/* Is the body so small that it is all there at once, and sent without waiting for a word? */
+/* Is the body so small that nearly all of it is there at once, and sent without waiting for a word? */
 bool sl_rule_is_small(const struct sl_request *request);
 
 /* What Content-Disposition says of a body that is a file. *filename_out: in the request's pool; empty: none. */

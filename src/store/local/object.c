@@ -77,10 +77,10 @@ static void on_begin_opened(struct sl_store_object *object, const struct sl_disk
     object->fd = (int)op->result;
     object->is_named = !object->store->root->has_unnamed;
     snprintf(object->proc, sizeof object->proc, "/proc/self/fd/%d", object->fd);
-    if (object->whole.len > 0) {
+    if (object->first.len > 0) {
         object->step = BEGIN_WRITE;
-        object->end = object->whole.len;
-        sl_disk_write_lent(object->store->disk, &object->op, object->fd, object->whole.base, object->whole.len, 0,
+        object->end = object->first.len;
+        sl_disk_write_lent(object->store->disk, &object->op, object->fd, object->first.base, object->first.len, 0,
                            on_begin_step, object);
         return;
     }
@@ -131,15 +131,20 @@ static void on_begin_step(struct sl_disk_op *op, void *ctx)
     }
 }
 
+static uint64_t bytes_to_claim(const struct sl_store_object *object)
+{
+    return object->expected == SL_STORE_SIZE_UNKNOWN ? object->first.len : object->expected;
+}
+
 static void begin_if_room(struct sl_store_object *object)
 {
-    uint64_t bytes = object->expected == SL_STORE_SIZE_UNKNOWN ? 0 : object->expected;
+    uint64_t bytes = bytes_to_claim(object);
     if (!sl_store_has_room(object->store, bytes)) {
         begin_finish(object, SL_NO_SPACE);
         return;
     }
     claim(object->store, bytes);
-    if (object->whole.base != NULL)
+    if (object->first.base != NULL)
         sl_local_go_away(object, begin_open);
     else
         begin_open(object);
@@ -153,7 +158,7 @@ static void on_begin_looked(struct sl_disk_op *op, void *ctx)
     begin_if_room(object);
 }
 
-static void begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, struct sl_bytes whole,
+static void begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, struct sl_bytes first,
                   sl_store_cb on_done, void *ctx)
 {
     /* Unique among the loops, and by the random run among the processes that share the root: their pids may be the
@@ -162,7 +167,7 @@ static void begin(struct sl_store *store, struct sl_store_object *object, uint64
     uint64_t now_ns = sl_clock_wall_ns();
     *object = (struct sl_store_object){.store = store,
                                        .expected = expected,
-                                       .whole = whole,
+                                       .first = first,
                                        .on_done = on_done,
                                        .ctx = ctx,
                                        .begun_ns = now_ns - SL_LOCAL_TICK_NS,
@@ -172,7 +177,7 @@ static void begin(struct sl_store *store, struct sl_store_object *object, uint64
              atomic_fetch_add(&counter, 1));
     /* What was free a moment ago may be more now, for a broken upload gives back what it took: nobody is refused
      * without a fresh look. */
-    if (sl_store_has_room(store, expected == SL_STORE_SIZE_UNKNOWN ? 0 : expected))
+    if (sl_store_has_room(store, bytes_to_claim(object)))
         begin_if_room(object);
     else
         sl_disk_statfs(store->disk, &object->op, store->root->files_fd, &object->look.statfs, on_begin_looked,
@@ -185,11 +190,11 @@ void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint
     begin(store, object, expected, (struct sl_bytes){0}, on_done, ctx);
 }
 
-void sl_store_begin_whole(struct sl_store *store, struct sl_store_object *object, struct sl_bytes bytes,
-                          sl_store_cb on_done, void *ctx)
+void sl_store_begin_with(struct sl_store *store, struct sl_store_object *object, uint64_t expected,
+                         struct sl_bytes first, sl_store_cb on_done, void *ctx)
 {
-    assert(bytes.base != NULL);
-    begin(store, object, bytes.len, bytes, on_done, ctx);
+    assert(first.base != NULL && first.len <= expected);
+    begin(store, object, expected, first, on_done, ctx);
 }
 
 /* ---- the size it will have ---- */

@@ -23,7 +23,7 @@ struct body {
     size_t count;
     enum body_fill fill;
     size_t undecided_max;
-    bool says_length;  /* the length of the body is told at the start */
+    bool says_length;  /* the length of the body is told at the start; if it is short its files are made late */
     unsigned number;   /* names, and where in the test bytes the body begins */
     uint64_t pause_at; /* bytes come up to here; UINT64_MAX: all */
 
@@ -122,8 +122,11 @@ static inline void body_open_file(struct body *body)
     body->is_receiving = false;
     struct sl_session_plan plan = {.expected =
                                        body->says_length && body->count == 1 ? body->len : SL_STORE_SIZE_UNKNOWN,
-                                   .conflict = SL_CONFLICT_OVERWRITE};
+                                   .conflict = SL_CONFLICT_OVERWRITE,
+                                   .is_small = body->pipeline.is_short};
     assert_int_equal(sl_session_open(&body->session, &body->u->intake, &plan, body_on_change, body), SL_OK);
+    if (body->session.state == SL_SESSION_RECEIVING)
+        body_on_change(&body->session, body);
 }
 
 /* ---- decoding ---- */
@@ -156,7 +159,7 @@ static inline bool body_decide_once(struct body *body)
     struct sl_bytes window = sl_pipeline_window(&body->pipeline);
     if (stretch->is_file && !body->has_session && body->in_stretch == 0) {
         body_open_file(body);
-        return false;
+        return body->is_receiving;
     }
     if (stretch->is_file && !body->is_receiving)
         return false;

@@ -65,6 +65,7 @@ static void forms_are_whole_with_every_cut_near_the_edge_of_a_small_buffer(void 
                                  {true, 0},    {false, 60}, {true, 1},   {false, 8}};
         expect_body((struct body){.stretches = form,
                                   .count = sizeof form / sizeof form[0],
+                                  .says_length = delta % 3 == 0,
                                   .fill = delta % 4 == 0 ? FILL_RANDOM : FILL_WHOLE,
                                   .undecided_max = delta % 2 == 0 ? 78 : 200});
     }
@@ -119,6 +120,7 @@ static void forms_by_chance_are_whole(void **state)
         }
         expect_body((struct body){.stretches = form,
                                   .count = 12,
+                                  .says_length = seed % 3 == 0,
                                   .fill = seed % 2 == 0 ? FILL_WHOLE : FILL_RANDOM,
                                   .undecided_max = body_random(&dice, 4000)});
     }
@@ -327,10 +329,10 @@ static void tick_looks_at_nobody_but_who_holds_a_large_buffer(void **state)
     struct body large = {.u = &u, .stretches = put, .count = 1};
     body_start(&small);
     fill_up_to(&small, 5000);
-    assert_true(sl_list_is_empty(&u.intake.large_pipelines));
+    assert_true(sl_list_is_empty(&u.intake.roomy_pipelines));
     fill_large(&large, 5000);
-    assert_ptr_equal(u.intake.large_pipelines.next, &large.pipeline.link);
-    assert_ptr_equal(u.intake.large_pipelines.prev, &large.pipeline.link);
+    assert_ptr_equal(u.intake.roomy_pipelines.next, &large.pipeline.link);
+    assert_ptr_equal(u.intake.roomy_pipelines.prev, &large.pipeline.link);
     sl_intake_tick(&u.intake);
     assert_int_equal(large.pipeline.large_held, 1);
     large.pipeline.touched_ns -= 2 * SL_SEC + 1;
@@ -338,9 +340,94 @@ static void tick_looks_at_nobody_but_who_holds_a_large_buffer(void **state)
     UPLOAD_UNTIL(&u, large.pipeline.inflight == 0);
     assert_int_equal(large.pipeline.large_held, 0);
     sl_intake_tick(&u.intake);
-    assert_true(sl_list_is_empty(&u.intake.large_pipelines));
+    assert_true(sl_list_is_empty(&u.intake.roomy_pipelines));
     go_on(&small);
     go_on(&large);
+}
+
+/* ---- medium buffers: for bodies that fit into one ---- */
+
+static const struct stretch short_put[] = {{true, 65536}};
+
+static void short_body_goes_to_the_disk_as_one_piece(void **state)
+{
+    struct body body = {.u = &u, .stretches = short_put, .count = 1, .says_length = true};
+    unsigned writes = fake_disk_started(u.disk, SL_DISK_WRITE);
+    body_start(&body);
+    bodies_finish(&body, 1);
+    assert_int_equal(fake_disk_started(u.disk, SL_DISK_WRITE), writes + 1);
+    assert_int_equal(u.intake.medium_held, 0);
+}
+
+/* Also while others come in the same turn: each has its small one before any of them tries for more. */
+static void short_bodies_share_a_part_of_the_buffers(void **state)
+{
+    static struct body bodies[BODIES];
+    for (unsigned i = 0; i < BODIES; i++) {
+        bodies[i] = (struct body){
+            .u = &u, .number = i, .stretches = short_put, .count = 1, .says_length = true, .pause_at = 5000};
+        body_start(&bodies[i]);
+    }
+    while (bodies[BODIES - 1].filled < 5000)
+        bodies_turn(bodies, BODIES);
+    assert_int_equal(u.intake.medium_held, 4); /* a quarter of two MiB */
+    assert_int_equal(sl_slab_pool_stats(u.pool).slabs_in_use, BODIES + 4);
+    for (unsigned i = 0; i < BODIES; i++) {
+        bodies[i].pause_at = UINT64_MAX;
+        bodies[i].is_ready = true;
+    }
+    bodies_finish(bodies, BODIES);
+    assert_int_equal(u.intake.medium_held, 0);
+}
+
+/* However it trickles, and whether its file is there yet or not when the rest comes. */
+static void slow_short_upload_gives_its_medium_buffer_back(void **state)
+{
+    static const size_t fills[] = {1, 4095, 4096, 5000, 20000, 40000, 65535};
+    for (size_t i = 0; i < 2 * (sizeof fills / sizeof fills[0]); i++) {
+        struct body body = {.u = &u,
+                            .number = (unsigned)i % 4,
+                            .stretches = short_put,
+                            .count = 1,
+                            .says_length = true,
+                            .pause_at = fills[i / 2]};
+        body_start(&body);
+        while (body.filled < fills[i / 2] || body.is_ready)
+            bodies_turn(&body, 1);
+        sl_pipeline_yield_if_stalled(&body.pipeline, body.pipeline.taken_ns + SL_SEC); /* not yet */
+        assert_int_equal(u.intake.medium_held, 1);
+        assert_int_equal(sl_disk_inflight(u.disk), 0);
+        if (i % 2 == 0)
+            fake_disk_hold(u.disk, SL_DISK_OPEN);
+        sl_pipeline_yield_if_stalled(&body.pipeline, body.pipeline.taken_ns + 2 * SL_SEC + 1);
+        if (i % 2 == 1) {
+            UPLOAD_UNTIL(&u, body.pipeline.inflight == 0);
+            assert_int_equal(u.intake.medium_held, 0);
+            go_on(&body);
+            continue;
+        }
+        body.pause_at = UINT64_MAX;
+        body.is_ready = true;
+        run_until_nothing_moves(&body);
+        fake_disk_release(u.disk);
+        bodies_finish(&body, 1);
+        assert_int_equal(u.intake.medium_held, 0);
+    }
+}
+
+/* One that dawdles over what stands before its file has nothing to seal yet. */
+static void slow_framing_gives_its_medium_buffer_back(void **state)
+{
+    static const struct stretch form[] = {{false, 30000}, {true, 30000}, {false, 60}};
+    struct body body = {
+        .u = &u, .stretches = form, .count = 3, .says_length = true, .undecided_max = 78, .pause_at = 20000};
+    body_start(&body);
+    while (body.filled < 20000 || body.is_ready)
+        bodies_turn(&body, 1);
+    assert_int_equal(u.intake.medium_held, 1);
+    sl_pipeline_yield_if_stalled(&body.pipeline, body.pipeline.taken_ns + 2 * SL_SEC + 1);
+    assert_int_equal(u.intake.medium_held, 0);
+    go_on(&body);
 }
 
 /* The body ends right behind the stall, without a byte more, while the disk still holds everything back. */
@@ -509,6 +596,10 @@ int main(void)
         FAKE(held_writes_stop_the_room_and_let_go_on),
         FAKE(stalled_upload_gives_its_large_buffer_back),
         FAKE(tick_looks_at_nobody_but_who_holds_a_large_buffer),
+        FAKE(short_body_goes_to_the_disk_as_one_piece),
+        FAKE(short_bodies_share_a_part_of_the_buffers),
+        FAKE(slow_short_upload_gives_its_medium_buffer_back),
+        FAKE(slow_framing_gives_its_medium_buffer_back),
         FAKE(stall_with_all_buffers_in_flight_loses_nothing),
         FAKE(close_while_waiting_leaves_the_line),
         FAKE(close_right_after_admission_gives_back),

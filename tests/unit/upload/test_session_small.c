@@ -1,4 +1,4 @@
-/* A small file: it is made with its bytes, in one piece, and nothing is asked of the disk before. */
+/* A small file: it is made with its first piece, mostly its only one, and nothing is asked of the disk before. */
 #include "session_case.h"
 
 #include <errno.h>
@@ -72,6 +72,36 @@ static void small_file_whose_name_is_taken_is_told_with_the_naming(void **state)
     scratch_expect(&u.scratch, "files/f", "old", 3);
 }
 
+/* What comes while the file is being made waits for it, and shares its fate. */
+static void pieces_wait_for_the_file(void **state)
+{
+    for (unsigned fails = 0; fails < 2; fails++) {
+        setup(NULL);
+        u.intake.digests = SHA256_ONLY;
+        open_small();
+        fake_disk_hold(u.disk, SL_DISK_OPEN);
+        assert_true(feed(8192, false));
+        assert_true(feed(4096, false));
+        assert_true(feed(100, true));
+        sl_session_finish(&session);
+        UPLOAD_UNTIL(&u, fake_disk_held(u.disk) == 1);
+        assert_int_equal(fake_disk_started(u.disk, SL_DISK_WRITE), 0);
+        if (fails)
+            fake_disk_fail(u.disk, SL_DISK_WRITE, 1, ENOSPC);
+        fake_disk_release(u.disk);
+        if (fails) {
+            leave_failed(SL_NO_SPACE);
+            assert_int_equal(fake_disk_started(u.disk, SL_DISK_WRITE), 1);
+        } else {
+            until(SL_SESSION_STAGED);
+            upload_commit(&session);
+            until(SL_SESSION_DONE);
+            upload_expect(&u, "f", 0, 8192 + 4096 + 100, &session.digests);
+        }
+        teardown(NULL);
+    }
+}
+
 /* What does not fit is refused before its bytes come, as ever. */
 static void small_file_without_room_is_told_before_the_body(void **state)
 {
@@ -110,6 +140,7 @@ int main(void)
     const struct CMUnitTest cases[] = {
         cmocka_unit_test(small_files_are_those_bytes),
         cmocka_unit_test(small_file_that_cannot_be_made_fails),
+        cmocka_unit_test(pieces_wait_for_the_file),
         CASE(small_file_whose_name_is_taken_is_told_with_the_naming),
         CASE(small_file_without_room_is_told_before_the_body),
         cmocka_unit_test(leaving_gives_everything_back),
