@@ -359,9 +359,10 @@ static void publish(struct sl_worker *worker)
 /* The rest of a turn, behind what the loop itself ran. */
 static void finish_turn(struct sl_worker *worker)
 {
-    const char *before = sl_doing("giving up readers");
+    const char *before = sl_doing("giving out buffers");
+    sl_slab_pool_run(worker->slabs);
+    (void)sl_doing("giving up readers"); /* for those who are still waiting, and then have what was held */
     sl_http_run(worker->http);
-    (void)sl_doing("giving out buffers");
     sl_slab_pool_run(worker->slabs);
     (void)sl_doing("handing over to the disk");
     sl_disk_flush(worker->disk);

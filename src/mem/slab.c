@@ -177,8 +177,8 @@ void sl_slab_cancel(struct sl_slab_waiter *waiter)
     }
 }
 
-/* All find theirs before the first is told: who is told may try for more, and has it if nobody is left in the line. */
-void sl_slab_pool_run(struct sl_slab_pool *pool)
+/* true: somebody found one. */
+static bool serve_line(struct sl_slab_pool *pool)
 {
     while (!sl_list_is_empty(&pool->waiters)) {
         struct sl_slab_waiter *waiter = SL_CONTAINER_OF(pool->waiters.next, struct sl_slab_waiter, link);
@@ -189,11 +189,19 @@ void sl_slab_pool_run(struct sl_slab_pool *pool)
         sl_list_append(&pool->served, &waiter->link);
         pool->waiting--;
     }
-    for (struct sl_link *link; (link = sl_list_shift(&pool->served)) != NULL;) {
-        struct sl_slab_waiter *waiter = SL_CONTAINER_OF(link, struct sl_slab_waiter, link);
-        struct sl_slab *slab = waiter->slab;
-        waiter->slab = NULL;
-        waiter->on_slab(waiter, slab, waiter->ctx);
+    return !sl_list_is_empty(&pool->served);
+}
+
+/* All find theirs before the first is told: who is told may try for more, and has it if nobody is left in the line. */
+void sl_slab_pool_run(struct sl_slab_pool *pool)
+{
+    while (serve_line(pool)) {
+        for (struct sl_link *link; (link = sl_list_shift(&pool->served)) != NULL;) {
+            struct sl_slab_waiter *waiter = SL_CONTAINER_OF(link, struct sl_slab_waiter, link);
+            struct sl_slab *slab = waiter->slab;
+            waiter->slab = NULL;
+            waiter->on_slab(waiter, slab, waiter->ctx);
+        }
     }
 }
 

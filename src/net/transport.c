@@ -8,12 +8,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define SLICE_BYTES ((size_t)32 << 10)
+#define SLICE_BYTES  ((size_t)32 << 10)
+#define UNSENT_BYTES (64 << 10) /* more makes it slower: it is in no cache any more when it is sent */
 
 struct sl_transport {
     h2o_socket_t *socket; /* always DONT_READ */
@@ -368,6 +371,26 @@ void sl_transport_write(struct sl_transport *transport, const h2o_iovec_t *piece
         return;
     }
     h2o_socket_write(transport->socket, (h2o_iovec_t *)pieces, count, on_written);
+}
+
+bool sl_transport_has_room(const struct sl_transport *transport)
+{
+    struct pollfd room = {.fd = h2o_socket_get_fd(transport->socket), .events = POLLOUT};
+    return poll(&room, 1, 0) != 0; /* a failure is for the next write to find */
+}
+
+void sl_transport_await_room(struct sl_transport *transport, sl_transport_written_cb cb)
+{
+    assert(transport->on_written == NULL && !transport->is_flushing);
+    transport->on_written = cb;
+    transport->is_flushing = transport->tls != NULL; /* what TLS has to say meanwhile waits, too */
+    h2o_socket_notify_write(transport->socket, transport->tls != NULL ? on_flushed : on_written);
+}
+
+void sl_transport_is_read(struct sl_transport *transport)
+{
+    int unsent = UNSENT_BYTES;
+    (void)setsockopt(h2o_socket_get_fd(transport->socket), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
 void sl_transport_shutdown_write(struct sl_transport *transport)

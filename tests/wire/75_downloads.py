@@ -214,6 +214,25 @@ class Downloads:
             client.close()
         self.assert_nothing_is_held()
 
+    @unittest.skipIf(dialects.IS_H2, "a stream of HTTP/2 holds what its window keeps back")
+    def test_who_does_not_read_holds_no_buffer(self):
+        """So there is no line of those who want one: each is served, and nobody is given up for another."""
+        self.start(buffer_mib=4)
+        stalled = []
+        for _ in range(MANY):
+            client = self.enterContext(raw(self.server, seconds=60))
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            stalled.append(client.send(b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n"))
+        for client in stalled:
+            self.assertEqual(client.head()[0], 200)
+        for client in stalled[::20]:
+            self.assertEqual(sha256_of(client.take(SIZE)), sha256_of(DATA))
+        for number, client in enumerate(stalled):
+            if number % 20 != 0:
+                self.assertEqual(client.take(1), DATA[:1])
+            client.close()
+        self.assert_nothing_is_held()
+
 
 faults.on_each_engine(globals(), Downloads)
 

@@ -75,8 +75,7 @@ struct sl_request {
     bool has_own_id;             /* it is the client's */
     struct sl_bytes peer;        /* the client's address, or "unix" */
     struct sl_brought *brought;  /* for the log, in the pool; NULL: no file */
-    void (*on_sent)(
-        void *ctx); /* for the handler that set it: the last byte of the answer is out; NULL: nobody asks */
+    void (*on_sent)(void *ctx);  /* for the handler that set it: what it gave is out; once, NULL: nobody asks */
     void *on_sent_ctx;
     struct sl_text trailers; /* "name: value" lines, if they are wanted */
     sl_err err;              /* the problem it was answered with, for the log */
@@ -155,7 +154,7 @@ void sl_request_abort(struct sl_request *request, sl_err why);
 /* Its body broke off by `err`, or came too slowly: is it to be cut, without an answer? Then this counts it. */
 bool sl_request_is_cut_by(struct sl_request *request, sl_err err);
 
-/* Tells the handler, if it asked, that the answer is out. */
+/* Tells the handler, if it asked, that what it gave is out and its memory may go. By HTTP/2: all of the answer. */
 void sl_request_sent(struct sl_request *request);
 
 /* A trailer came; dropped if nobody wants any. Both are copied. */

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#define PROOF_BYTES ((uint64_t)256 << 10)
+
 static void on_write_timeout(h2o_timeout_entry_t *entry)
 {
     struct sl_h1 *conn = SL_CONTAINER_OF(entry, struct sl_h1, base.timer);
@@ -70,7 +72,7 @@ static void decide_persistence(struct sl_h1 *conn)
 
 /* ---- writing ---- */
 
-static void on_more_written(void *owner, sl_err err)
+static void on_room(void *owner, sl_err err)
 {
     struct sl_h1 *conn = owner;
     sl_connection_set_timer(&conn->base, NULL, NULL);
@@ -78,6 +80,29 @@ static void on_more_written(void *owner, sl_err err)
         sl_h1_close(conn, err);
     else
         h2o_proceed_response(&conn->request.h2o);
+}
+
+/* So much has to be taken by somebody: the kernel alone would not. */
+static void see_if_it_reads(struct sl_h1 *conn)
+{
+    if (conn->is_read || conn->counted_bytes < PROOF_BYTES)
+        return;
+    conn->is_read = true;
+    sl_transport_is_read(conn->base.transport);
+}
+
+/* More is asked for when the kernel would take it: who does not read holds nothing of ours meanwhile. */
+static void on_more_written(void *owner, sl_err err)
+{
+    struct sl_h1 *conn = owner;
+    sl_request_sent(&conn->request);
+    see_if_it_reads(conn);
+    if (err != SL_OK || sl_transport_has_room(conn->base.transport)) {
+        on_room(conn, err);
+        return;
+    }
+    sl_connection_set_timer(&conn->base, &conn->base.http->write_timeout, on_write_timeout);
+    sl_transport_await_room(conn->base.transport, on_room);
 }
 
 static void on_last_written(void *owner, sl_err err)

@@ -40,6 +40,7 @@ struct sl_h1 {
     h2o_iovec_t *pieces; /* being written; of the request's pool, for all of its answer */
     size_t piece_room;
     uint64_t counted_bytes; /* of the answer's body, by the metrics */
+    bool is_read;           /* it is known to be */
     bool is_interim_inflight, is_head_sent, is_broken_off;
     h2o_iovec_t interim; /* to be written behind the one that is being written */
     struct {             /* an answer that is ready meanwhile */

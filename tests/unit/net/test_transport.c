@@ -5,6 +5,7 @@
 static h2o_loop_t *loop;
 static bool is_unix;
 static int peer; /* the other end, blocking */
+static int ours; /* the transport's */
 static struct sl_transport *transport;
 static unsigned readable, written;
 static sl_err write_err;
@@ -20,6 +21,7 @@ static int setup(void **state)
         net_tcp_pair(fds);
     assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
     peer = fds[0];
+    ours = fds[1];
     transport = sl_transport_create(h2o_evloop_socket_create(loop, fds[1], H2O_SOCKET_FLAG_DONT_READ), NULL, NULL);
     sl_transport_set_owner(transport, &loop);
     readable = written = 0;
@@ -197,6 +199,47 @@ static void write_is_whole_though_the_reader_is_slow(void **state)
     free(got);
 }
 
+/* Writes until the socket has no room, though nothing of ours is left to be written. */
+static void fill_socket(char *bytes, size_t len)
+{
+    h2o_iovec_t piece = {bytes, len};
+    int few = 65536;
+    assert_int_equal(setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &few, sizeof few), 0);
+    for (unsigned before = written; sl_transport_has_room(transport); before = written) {
+        sl_transport_write(transport, &piece, 1, on_written);
+        NET_UNTIL(loop, written > before);
+    }
+}
+
+static void room_is_told_when_the_peer_reads(void **state)
+{
+    static char bytes[4096], got[1 << 20];
+    fill_socket(bytes, sizeof bytes);
+    unsigned before = written;
+    sl_transport_await_room(transport, on_written);
+    net_settle(loop);
+    assert_int_equal(written, before);
+    NET_UNTIL(loop, recv(peer, got, sizeof got, MSG_DONTWAIT) != 0 && written > before);
+    assert_int_equal(written, before + 1);
+    assert_int_equal(write_err, SL_OK);
+    assert_true(sl_transport_has_room(transport));
+    h2o_iovec_t piece = {bytes, sizeof bytes};
+    sl_transport_write(transport, &piece, 1, on_written);
+    NET_UNTIL(loop, written == before + 2);
+}
+
+static void close_while_room_is_awaited_calls_nobody(void **state)
+{
+    static char bytes[4096];
+    fill_socket(bytes, sizeof bytes);
+    unsigned before = written;
+    sl_transport_await_room(transport, on_written);
+    sl_transport_close(transport);
+    transport = NULL;
+    net_settle(loop);
+    assert_int_equal(written, before);
+}
+
 static void write_to_a_peer_that_is_gone_is_told(void **state)
 {
     char *big = calloc(1, BIG);
@@ -300,6 +343,8 @@ int main(void)
         CASE(discard_throws_away_and_tells_how_much),
         CASE(on_readable_comes_until_stopped_and_h2o_reads_nothing),
         CASE(write_is_whole_though_the_reader_is_slow),
+        CASE(room_is_told_when_the_peer_reads),
+        CASE(close_while_room_is_awaited_calls_nobody),
         CASE(write_to_a_peer_that_is_gone_is_told),
         CASE(close_during_a_write_calls_nobody),
         CASE(shutdown_write_ends_the_answer_and_still_reads),
