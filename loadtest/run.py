@@ -8,6 +8,7 @@ apt install nginx-light) and are left out without it. See README.md."""
 import argparse
 import ctypes
 import errno
+import fcntl
 import hashlib
 import json
 import operator
@@ -16,6 +17,7 @@ import pathlib
 import platform
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -384,10 +386,25 @@ def read_options():
     return options
 
 
+def spread_directories(directory):
+    """chattr +T: ext4 puts each directory made here among other inodes. In one that it has just freed it makes new ones
+    slowly, for minutes: so nobody pays for the files that the variant before him removed. Elsewhere it does nothing."""
+    get_flags, set_flags, top_of_hierarchy = 0x80086601, 0x40086602, 0x00020000
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        flags, = struct.unpack("L", fcntl.ioctl(handle, get_flags, struct.pack("L", 0)))
+        fcntl.ioctl(handle, set_flags, struct.pack("L", flags | top_of_hierarchy))
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
 def main():
     options = read_options()
     options.dir.mkdir(parents=True, exist_ok=True)
     work = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=options.dir))
+    spread_directories(work)
     rows, missed = [], []
     try:
         facts = machine(work)

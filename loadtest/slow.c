@@ -3,8 +3,9 @@
  * comes again at once, as those who mean it do. Loopback only.
  *
  * usage: sl_slow --target HOST:PORT [--heads N] [--bodies N] [--readers N] [--path /files/LARGE] [--duration SECONDS]
- * Prints "up" when all are connected, goes on until its stdin ends (or --duration has passed), then prints one JSON
- * object: how many are there, how many were in the worst moment since "up", how many came again. */
+ * Prints "up" when all are connected and each has had its turn since, goes on until its stdin ends (or --duration has
+ * passed), then prints one JSON object: how many are there, how many were in the worst moment since all were, how many
+ * came again. */
 #include "load_options.h"
 
 #include "sluice/base/clock.h"
@@ -19,10 +20,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define SLICES         100u /* of a second: each gives its share of the connections their byte */
-#define CONNECTING_MAX 256u /* more only overflow the server's backlog, and a lost SYN costs a second */
-#define READ_BYTES     16u  /* a second */
-#define WINDOW_BYTES   4096 /* the kernel takes its smallest: what was asked for stays at the server */
+#define SLICES         1000u /* of a second: each gives its share of the connections their byte */
+#define CONNECTING_MAX 256u  /* more only overflow the server's backlog, and a lost SYN costs a second */
+#define READ_BYTES     16u   /* a second */
+#define WINDOW_BYTES   4096  /* the kernel takes its smallest: what was asked for stays at the server */
 
 enum kind { HEAD, BODY, READER, KINDS };
 enum state { AWAY, CONNECTING, UP };
@@ -43,7 +44,7 @@ static struct {
     int epoll_fd;
     unsigned connecting, up[KINDS], next_away;
     unsigned least_up;
-    bool was_full;
+    uint64_t full_since; /* slice; 0: they never were all there */
     uint64_t ended[KINDS];
 } s = {.path = "/files/", .duration_s = 300};
 
@@ -162,21 +163,28 @@ static void drip_slice(unsigned slice)
             leave(&s.conns[i]);
 }
 
-static void note_up(void)
+static void note_up(uint64_t slice)
 {
     unsigned up = up_count();
-    if (!s.was_full && up == s.count) {
-        s.was_full = true;
+    if (s.full_since == 0 && up == s.count) {
+        s.full_since = slice;
         s.least_up = up;
-        puts("up");
-        fflush(stdout);
     }
-    if (s.was_full && up < s.least_up)
+    if (s.full_since != 0 && up < s.least_up)
         s.least_up = up;
 }
 
+/* Arriving is over when each has given or taken something. */
+static void tell_up(uint64_t slice)
+{
+    if (s.full_since == 0 || slice != s.full_since + SLICES)
+        return;
+    puts("up");
+    fflush(stdout);
+}
+
 /* What epoll has, for as long as a slice lasts. false: stdin has ended. */
-static bool wait_slice(uint64_t end_ns)
+static bool wait_slice(uint64_t slice, uint64_t end_ns)
 {
     struct epoll_event events[256];
     for (uint64_t now_ns; (now_ns = sl_clock_now_ns()) < end_ns;) {
@@ -186,7 +194,7 @@ static bool wait_slice(uint64_t end_ns)
                 return false;
             on_event(events[i].data.ptr);
         }
-        note_up();
+        note_up(slice);
         fill();
     }
     return true;
@@ -199,9 +207,10 @@ static void run(void)
     epoll_ctl(s.epoll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &end);
     fill();
     for (uint64_t slice = 1; slice <= s.duration_s * SLICES; slice++) {
-        if (!wait_slice(start_ns + slice * slice_ns))
+        if (!wait_slice(slice, start_ns + slice * slice_ns))
             return;
         drip_slice((unsigned)(slice % SLICES));
+        tell_up(slice);
     }
 }
 
@@ -268,5 +277,5 @@ int main(int argc, char **argv)
         run();
     report();
     free(s.conns);
-    return s.was_full ? 0 : 1;
+    return s.full_since != 0 ? 0 : 1;
 }
