@@ -1,13 +1,20 @@
 #include "sluice/http/http.h"
 
 #include "connection.h"
+#include "h1/h1.h"
 #include "handler/ready.h"
 #include "handler/turn.h"
+#include "rooms.h"
 #include "routes.h"
 #include "sluice/base/clock.h"
 
 #include <assert.h>
 #include <stdlib.h>
+
+/* What a loop has under way at once while it keeps up: heads and what lies behind them for a turn, uploads for some. */
+#define KEPT_HEADS   16
+#define KEPT_SHORTS  64
+#define KEPT_UPLOADS 128
 
 #define RATE_GRACE_MS UINT64_C(30000)
 #define LINGER_MS     UINT64_C(5000) /* what a refused client gets to read its answer in */
@@ -38,6 +45,9 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
     h2o_timeout_init(loop, &http->write_timeout, options->write_timeout_ms);
     h2o_timeout_init(loop, &http->linger_timeout, LINGER_MS);
     h2o_timeout_init(loop, &http->notice_timeout, options->notice_timeout_ms);
+    sl_rooms_init(&http->head_rooms, KEPT_HEADS);
+    sl_rooms_init(&http->short_rooms, KEPT_SHORTS);
+    sl_rooms_init(&http->upload_rooms, KEPT_UPLOADS);
     http->ready = sl_ready_create(http);
     return http;
 }
@@ -61,6 +71,9 @@ void sl_http_destroy(struct sl_http *http)
     assert(http->connection_count == 0);
     sl_h2_held_free_spare(http);
     free(http->h2_buffer);
+    sl_rooms_free(&http->head_rooms, SL_H1_SPARE_BYTES);
+    sl_rooms_free(&http->short_rooms, SL_H1_SHORT_BYTES);
+    sl_rooms_free(&http->upload_rooms, 1);
     sl_ready_destroy(http->ready);
     h2o_loop_t *loop = http->context.loop;
     h2o_timeout_dispose(loop, &http->head_timeout);

@@ -589,7 +589,8 @@ void sl_session_finish(struct sl_session *session)
 
 static void free_meta(struct sl_session *session)
 {
-    free(session->terms.meta.base);
+    if (session->terms.meta.base != session->short_meta)
+        free(session->terms.meta.base);
     session->terms.meta = (struct sl_room){0};
 }
 
@@ -618,7 +619,7 @@ static void encode_meta(struct sl_session *session, const struct sl_meta *about)
     meta.created_ns = session->created_ns;
     meta.digests = session->digests;
     size_t len = sl_meta_encode(&meta, room, &session->has_kept_fields);
-    char *encoded = malloc(len);
+    char *encoded = len <= sizeof session->short_meta ? session->short_meta : malloc(len);
     if (encoded == NULL)
         abort();
     memcpy(encoded, room, len);

@@ -107,6 +107,7 @@ struct sl_session {
     struct sl_store_reader *look; /* CHECKING */
     struct sl_store_object object;
     struct sl_store_terms terms; /* COMMITTING; its metadata is ours */
+    char short_meta[128];        /* and here, if it is short */
     struct sl_hash_lane lane;
     struct sl_hash_job lane_end;
     struct sl_mail later;

@@ -1,4 +1,5 @@
 /* The life of an HTTP/1.1 connection: heads in, requests to the routes, and what follows an answer. */
+#include "../rooms.h"
 #include "h1.h"
 
 #include "sluice/base/clock.h"
@@ -9,43 +10,6 @@
 #include <stdlib.h>
 
 #define KEPT_DRAIN_BYTES_MAX ((uint64_t)64 << 10) /* a rest that is cheaper to read than a new connection */
-
-/* ---- bytes read ahead ---- */
-
-/* Thousands may wait with a few bytes of a body behind their heads: they keep no room for a whole head. */
-static void set_spare_room(struct sl_h1 *conn, size_t room)
-{
-    assert(room >= conn->spare_len && room > 0);
-    if (room == conn->spare_room)
-        return;
-    conn->spare = h2o_mem_realloc(conn->spare, room);
-    conn->spare_room = room;
-}
-
-void sl_h1_keep_spare(struct sl_h1 *conn, const char *bytes, size_t len)
-{
-    assert(conn->spare == NULL);
-    if (len > SL_H1_SPARE_BYTES) {
-        conn->request.h2o.http1_is_persistent = 0;
-        return;
-    }
-    set_spare_room(conn, len);
-    memcpy(conn->spare, bytes, len);
-    conn->spare_len = len;
-}
-
-void sl_h1_use_spare(struct sl_h1 *conn, size_t len)
-{
-    assert(len <= conn->spare_len);
-    conn->spare_len -= len;
-    if (conn->spare_len > 0) {
-        memmove(conn->spare, conn->spare + len, conn->spare_len);
-        return;
-    }
-    free(conn->spare);
-    conn->spare = NULL;
-    conn->spare_room = 0;
-}
 
 /* ---- requests ---- */
 
@@ -82,7 +46,7 @@ void sl_h1_close(struct sl_h1 *conn, sl_err why)
     sl_connection_set_timer(&conn->base, NULL, NULL);
     sl_request_abort(&conn->request, why);
     end_request(conn);
-    free(conn->spare);
+    sl_h1_drop_spare(conn);
     sl_connection_destroy(&conn->base);
 }
 
@@ -147,7 +111,7 @@ static void take_head(struct sl_h1 *conn, struct sl_h1_head *head)
     }
     sl_h1_use_spare(conn, head->bytes);
     if (conn->spare_len > 0)
-        set_spare_room(conn, conn->spare_len);
+        sl_h1_size_spare(conn, conn->spare_len);
     fill_request(conn, head);
 }
 
@@ -181,7 +145,7 @@ static void become_h2(struct sl_h1 *conn)
     end_request(conn);
     sl_connection_leave_transport(&conn->base);
     sl_h2_begin(http, transport, (struct sl_bytes){spare, len});
-    free(spare);
+    sl_room_give(&http->head_rooms, spare); /* of that size, while a head is read */
 }
 
 static void parse_head(struct sl_h1 *conn)
@@ -229,7 +193,7 @@ static void on_head_timeout(h2o_timeout_entry_t *entry)
 static void on_head_readable(void *owner)
 {
     struct sl_h1 *conn = owner;
-    set_spare_room(conn, SL_H1_SPARE_BYTES);
+    sl_h1_size_spare(conn, SL_H1_SPARE_BYTES);
     if (!conn->is_head_timed) /* from its first byte on, however it is dripped */
         sl_connection_set_timer(&conn->base, &conn->base.http->head_timeout, on_head_timeout);
     conn->is_head_timed = true;

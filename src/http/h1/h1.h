@@ -1,5 +1,5 @@
-/* Private to http/h1: one HTTP/1.1 connection, told in three files: conn.c (life, heads, what comes next), body.c (the
- * body on its way in), answer.c (the answer on its way out).
+/* Private to http/h1: one HTTP/1.1 connection, told in four files: conn.c (life, heads, what comes next), spare.c
+ * (bytes read ahead), body.c (the body on its way in), answer.c (the answer on its way out).
  *
  *   HEAD -> BODY -> ANSWER -> HEAD ... -> LINGER -> gone
  *
@@ -15,6 +15,7 @@
 #include "sluice/decode/h1_head.h"
 
 #define SL_H1_SPARE_BYTES (SL_H1_HEAD_BYTES_MAX) /* bytes read beyond what was wanted */
+#define SL_H1_SHORT_BYTES ((size_t)4096)         /* a room for fewer of them */
 
 #define SL_H1_PIECES 8 /* of an answer at a time: mostly a head, a chunk's frame and what is in it */
 
@@ -60,9 +61,15 @@ bool sl_h1_can_drain(const struct sl_h1 *conn);
 void sl_h1_after_answer(struct sl_h1 *conn);
 /* Answers with the problem `err` and closes; the sink, if any, is aborted. Closes at once if an answer had begun. */
 void sl_h1_fail(struct sl_h1 *conn, sl_err err);
+
+/* spare.c */
+/* Makes room for `len` bytes, no fewer than are there and at most SL_H1_SPARE_BYTES. */
+void sl_h1_size_spare(struct sl_h1 *conn, size_t len);
 /* Keeps `len` bytes that belong to the next request; too many make this request the last one. */
 void sl_h1_keep_spare(struct sl_h1 *conn, const char *bytes, size_t len);
+/* The first `len` were used. */
 void sl_h1_use_spare(struct sl_h1 *conn, size_t len);
+void sl_h1_drop_spare(struct sl_h1 *conn);
 
 /* body.c */
 extern const struct sl_body_ops sl_h1_body_ops;

@@ -4,6 +4,7 @@
  *   buffers admitted -> session open (name looked up, space taken) -> body -> flushed -> committed -> answer
  *
  * The upload outlives its request: when the client goes, what is in flight comes back first. */
+#include "../rooms.h"
 #include "handler.h"
 #include "integrity.h"
 #include "representation.h"
@@ -19,6 +20,7 @@
 struct upload {
     struct sl_sink sink;
     struct sl_request *request; /* NULL: it is gone */
+    struct sl_http *http;
     struct sl_pipeline pipeline;
     struct sl_session session;
     enum sl_conflict conflict;
@@ -32,7 +34,7 @@ static void free_upload(struct upload *upload)
 {
     free(upload->conditions);
     free(upload->promised);
-    free(upload);
+    sl_room_give(&upload->http->upload_rooms, upload);
 }
 
 static void free_if_over(struct upload *upload)
@@ -186,11 +188,8 @@ static void on_room(struct sl_pipeline *pipeline, void *ctx)
 
 static struct upload *create_upload(struct sl_request *request)
 {
-    struct upload *upload = calloc(1, sizeof *upload);
-    if (upload == NULL)
-        abort();
-    upload->sink.ops = &sink_ops;
-    upload->request = request;
+    struct upload *upload = sl_room_take(&request->http->upload_rooms, sizeof *upload);
+    *upload = (struct upload){.sink = {.ops = &sink_ops}, .request = request, .http = request->http};
     upload->session.created_ns = sl_clock_wall_ns();
     upload->type = sl_type_to_keep(request, sl_request_header(request, "content-type"));
     sl_upload_id(upload->session.id);
