@@ -11,7 +11,7 @@ import sys
 import unittest
 
 import support
-from support import Sluice, raw, run_program
+from support import Sluice, raw, run_program, wait_until
 
 try:
     import yaml
@@ -36,6 +36,8 @@ def metrics_page():
     with Sluice() as server:
         with raw(server) as client:
             assert client.request("PUT", "/files/a", b"x").status == 201
+        # It is counted when its answer is out, and may be by another loop than tells the page.
+        wait_until(lambda: "sluice_requests_total{" in module.page_of(server).text, "a request that is counted")
         return module.page_of(server)
 
 
