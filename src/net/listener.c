@@ -242,7 +242,7 @@ static void on_acceptable(h2o_socket_t *socket, const char *err)
 }
 
 /* What the kernel holds of an answer that nobody reads: by itself it would take up to 4 MB for each connection. A
- * socket that was accepted has it from here, until it is known to be read: sl_transport_is_read. */
+ * socket that was accepted has it from here, until it is known to be read: sl_transport_widen. */
 #define UNSENT_BYTES (16 << 10)
 
 struct sl_listener *sl_listener_start(h2o_loop_t *loop, int fd, sl_listener_cb on_accept, void *ctx)

@@ -387,7 +387,7 @@ void sl_transport_await_room(struct sl_transport *transport, sl_transport_writte
     h2o_socket_notify_write(transport->socket, transport->tls != NULL ? on_flushed : on_written);
 }
 
-void sl_transport_is_read(struct sl_transport *transport)
+void sl_transport_widen(struct sl_transport *transport)
 {
     int unsent = UNSENT_BYTES;
     (void)setsockopt(h2o_socket_get_fd(transport->socket), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);

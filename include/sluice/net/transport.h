@@ -64,8 +64,9 @@ bool sl_transport_has_room(const struct sl_transport *transport);
 /* Calls on_room once it would, in a later turn, as if something had been written. */
 void sl_transport_await_room(struct sl_transport *transport, sl_transport_written_cb on_room);
 
-/* Its peer has shown that it reads: the kernel may hold more of what is to be sent, so that it need not wait for us. */
-void sl_transport_is_read(struct sl_transport *transport);
+/* Its peer has shown that it reads: the kernel may hold more of what is to be sent, so that it need not wait for us. At
+ * first it holds little. */
+void sl_transport_widen(struct sl_transport *transport);
 
 /* No more will be written; the peer sees the end (of TLS: close_notify). Not while a write is under way. */
 void sl_transport_shutdown_write(struct sl_transport *transport);

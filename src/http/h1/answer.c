@@ -82,13 +82,13 @@ static void on_room(void *owner, sl_err err)
         h2o_proceed_response(&conn->request.h2o);
 }
 
-/* So much has to be taken by somebody: the kernel alone would not. */
+/* So much somebody has taken: our kernel alone would not. */
 static void see_if_it_reads(struct sl_h1 *conn)
 {
     if (conn->is_read || conn->counted_bytes < PROOF_BYTES)
         return;
     conn->is_read = true;
-    sl_transport_is_read(conn->base.transport);
+    sl_transport_widen(conn->base.transport);
 }
 
 /* More is asked for when the kernel would take it: who does not read holds nothing of ours meanwhile. */
