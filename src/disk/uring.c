@@ -10,6 +10,7 @@
  * Loop thread. The ring starts disabled and the first flush enables it, because with DEFER_TASKRUN it belongs to the
  * thread that enables it: so create may run on the thread that starts the loops. */
 #include "engine.h"
+#include "sluice/base/sanitizers.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,14 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_THREAD__)
-#define HAS_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HAS_TSAN 1
-#endif
-#endif
 
 #define RING_ENTRIES   256
 #define DEFERRED_FLAGS (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED)
@@ -321,7 +314,7 @@ static int probe_kinds(struct uring *uring)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         uring->knows[rows[i].kind] = io_uring_opcode_supported(probe, rows[i].opcode);
     io_uring_free_probe(probe);
-#ifdef HAS_TSAN /* it sees no ring close: whoever is given the number next would seem to race with its last user */
+#ifdef SL_HAS_TSAN /* it sees no ring close: whoever is given the number next would seem to race with its last user */
     uring->knows[SL_DISK_CLOSE] = false;
 #endif
     return uring->knows[SL_DISK_WRITE] && uring->knows[SL_DISK_READ] ? 0 : EOPNOTSUPP;

@@ -1,7 +1,6 @@
 #include "sluice/http/http.h"
 
 #include "connection.h"
-#include "h1/h1.h"
 #include "handler/ready.h"
 #include "handler/turn.h"
 #include "rooms.h"
@@ -71,9 +70,9 @@ void sl_http_destroy(struct sl_http *http)
     assert(http->connection_count == 0);
     sl_h2_held_free_spare(http);
     free(http->h2_buffer);
-    sl_rooms_free(&http->head_rooms, SL_H1_SPARE_BYTES);
-    sl_rooms_free(&http->short_rooms, SL_H1_SHORT_BYTES);
-    sl_rooms_free(&http->upload_rooms, 1);
+    sl_rooms_free(&http->head_rooms);
+    sl_rooms_free(&http->short_rooms);
+    sl_rooms_free(&http->upload_rooms);
     sl_ready_destroy(http->ready);
     h2o_loop_t *loop = http->context.loop;
     h2o_timeout_dispose(loop, &http->head_timeout);

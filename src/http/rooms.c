@@ -1,18 +1,12 @@
 #include "rooms.h"
 
-#include <stdlib.h>
+#include "sluice/base/sanitizers.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
+#include <stdlib.h>
 
 void sl_rooms_init(h2o_mem_recycle_t *rooms, size_t kept)
 {
-#ifdef HAS_ASAN /* whoever uses what he gave back is caught in the act */
+#ifdef SL_HAS_ASAN /* whoever uses what he gave back is caught in the act */
     kept = 0;
 #endif
     *rooms = (h2o_mem_recycle_t){.max = kept};
@@ -28,8 +22,8 @@ void sl_room_give(h2o_mem_recycle_t *rooms, void *room)
     h2o_mem_free_recycle(rooms, room);
 }
 
-void sl_rooms_free(h2o_mem_recycle_t *rooms, size_t bytes)
+void sl_rooms_free(h2o_mem_recycle_t *rooms)
 {
     while (rooms->cnt > 0)
-        free(sl_room_take(rooms, bytes));
+        free(sl_room_take(rooms, 0)); /* one that is there, whatever its size */
 }

@@ -13,6 +13,6 @@ void *sl_room_take(h2o_mem_recycle_t *rooms, size_t bytes);
 void sl_room_give(h2o_mem_recycle_t *rooms, void *room);
 
 /* Frees what is kept. */
-void sl_rooms_free(h2o_mem_recycle_t *rooms, size_t bytes);
+void sl_rooms_free(h2o_mem_recycle_t *rooms);
 
 #endif

@@ -2,19 +2,13 @@
  * pieces of each class in another, and a count per region that tells when its pieces make a whole again. */
 #include "sluice/mem/slab.h"
 
+#include "sluice/base/sanitizers.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-
-#ifdef HAS_ASAN /* whoever touches a slab that is not his is caught in the act */
+#ifdef SL_HAS_ASAN /* whoever touches a slab that is not his is caught in the act */
 #include <sanitizer/asan_interface.h>
 #define POISON(base, bytes)   ASAN_POISON_MEMORY_REGION((base), (bytes))
 #define UNPOISON(base, bytes) ASAN_UNPOISON_MEMORY_REGION((base), (bytes))
@@ -107,6 +101,11 @@ char *sl_slab_pool_memory(struct sl_slab_pool *pool, unsigned *regions_out)
 {
     *regions_out = pool->region_count;
     return pool->memory;
+}
+
+unsigned sl_slab_pool_capacity(const struct sl_slab_pool *pool, enum sl_slab_class class)
+{
+    return pool->region_count * (unsigned)(SL_SLAB_REGION_BYTES / sl_slab_class_bytes(class));
 }
 
 /* Cuts a whole region into pieces of `class`. false: there is none. */

@@ -38,8 +38,7 @@ void sl_intake_dispose(struct sl_intake *intake)
 
 unsigned sl_intake_large_share(const struct sl_intake *intake)
 {
-    unsigned regions;
-    (void)sl_slab_pool_memory(intake->slabs, &regions);
+    unsigned regions = sl_slab_pool_capacity(intake->slabs, SL_SLAB_LARGE);
     unsigned sharers = intake->bulk_pipelines > 0 ? intake->bulk_pipelines : 1;
     unsigned share = regions / sharers;
     return share < 1 ? 1 : share;
@@ -47,9 +46,7 @@ unsigned sl_intake_large_share(const struct sl_intake *intake)
 
 unsigned sl_intake_medium_max(const struct sl_intake *intake)
 {
-    unsigned regions;
-    (void)sl_slab_pool_memory(intake->slabs, &regions);
-    return regions * (unsigned)(SL_SLAB_REGION_BYTES / sl_slab_class_bytes(SL_SLAB_MEDIUM)) / 4;
+    return sl_slab_pool_capacity(intake->slabs, SL_SLAB_MEDIUM) / 4;
 }
 
 void sl_intake_tick(struct sl_intake *intake)

@@ -48,8 +48,7 @@ static struct sl_slab *take_medium(struct sl_pipeline *pipeline)
 {
     struct sl_intake *intake = pipeline->intake;
     uint64_t wanted = pipeline->remaining + (pipeline->carry_to - pipeline->carry_from);
-    if (!pipeline->is_short || wanted < sl_slab_class_bytes(SL_SLAB_SMALL) ||
-        intake->medium_held >= sl_intake_medium_max(intake))
+    if (wanted < sl_slab_class_bytes(SL_SLAB_SMALL) || intake->medium_held >= sl_intake_medium_max(intake))
         return NULL;
     struct sl_slab *slab = sl_slab_try(intake->slabs, SL_SLAB_MEDIUM);
     intake->medium_held += slab != NULL;

@@ -189,16 +189,21 @@ class Downloads:
                 self.assertEqual((status, headers["etag"], sha256_of(body)), (200, etag_of(DATA), sha256_of(DATA)))
         self.assert_nothing_is_held()
 
-    def test_readers_who_do_not_read_stop_nobody(self):
-        """They hold what they hold; others get their downloads and uploads through in ordinary time."""
-        self.start(buffer_mib=128)
-        stalled = []
+    def stalled(self):
+        """Many who asked for all of it and took the head."""
+        clients = []
         for _ in range(MANY):
             client = self.enterContext(raw(self.server, seconds=60))
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-            stalled.append(client.send(b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n"))
-        for client in stalled:
+            clients.append(client.send(b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n"))
+        for client in clients:
             self.assertEqual(client.head()[0], 200)
+        return clients
+
+    def test_readers_who_do_not_read_stop_nobody(self):
+        """They hold what they hold; others get their downloads and uploads through in ordinary time."""
+        self.start(buffer_mib=128)
+        stalled = self.stalled()
         begin = time.monotonic()
         self.assertEqual(self.get("/healthz").status, 200)
         self.assertEqual(sha256_of(self.get(seconds=QUICK_SECONDS).body), sha256_of(DATA))
@@ -218,13 +223,7 @@ class Downloads:
     def test_who_does_not_read_holds_no_buffer(self):
         """So there is no line of those who want one: each is served, and nobody is given up for another."""
         self.start(buffer_mib=4)
-        stalled = []
-        for _ in range(MANY):
-            client = self.enterContext(raw(self.server, seconds=60))
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-            stalled.append(client.send(b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n"))
-        for client in stalled:
-            self.assertEqual(client.head()[0], 200)
+        stalled = self.stalled()
         for client in stalled[::20]:
             self.assertEqual(sha256_of(client.take(SIZE)), sha256_of(DATA))
         for number, client in enumerate(stalled):

@@ -47,6 +47,9 @@ void sl_slab_pool_destroy(struct sl_slab_pool *pool);
 /* The mapping, for registering with a ring: `*regions_out` regions of SL_SLAB_REGION_BYTES from the returned base. */
 char *sl_slab_pool_memory(struct sl_slab_pool *pool, unsigned *regions_out);
 
+/* How many slabs of a class all of the memory makes. */
+unsigned sl_slab_pool_capacity(const struct sl_slab_pool *pool, enum sl_slab_class class);
+
 /* A FILLING slab with one reference, yours; NULL when there is none or when others wait in line.
  * Never waits. */
 struct sl_slab *sl_slab_try(struct sl_slab_pool *pool, enum sl_slab_class class);

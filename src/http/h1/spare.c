@@ -23,7 +23,7 @@ static h2o_mem_recycle_t *rooms_of(struct sl_h1 *conn, size_t room)
 void sl_h1_drop_spare(struct sl_h1 *conn)
 {
     h2o_mem_recycle_t *rooms = rooms_of(conn, conn->spare_room);
-    if (conn->spare != NULL && rooms != NULL)
+    if (rooms != NULL)
         sl_room_give(rooms, conn->spare);
     else
         free(conn->spare);

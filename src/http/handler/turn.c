@@ -10,9 +10,7 @@
 /* How many buffers of a class an eighth of the pool makes. */
 static unsigned eighth(const struct sl_http *http, enum sl_slab_class class)
 {
-    unsigned regions;
-    (void)sl_slab_pool_memory(http->intake->slabs, &regions);
-    return regions * (unsigned)(SL_SLAB_REGION_BYTES / sl_slab_class_bytes(class)) / 8;
+    return sl_slab_pool_capacity(http->intake->slabs, class) / 8;
 }
 
 /* Half of the pool, counted in the larger of the two buffers that one may get. */
