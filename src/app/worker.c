@@ -1,7 +1,7 @@
 /* Wires the floors for one loop and turns it. The order of a turn is the whole schedule:
  *
- *   wait for events, run them -> take buffers from who does not read -> serve the line for buffers ->
- *   hand what was started to the kernel -> again */
+ *   wait for events, run them -> serve the line for buffers -> take some from who does not read, and serve again ->
+ *   tell who was written to -> (h2o's run ends) hand what was started to the kernel -> again */
 #include "sluice/app/worker.h"
 
 #include "sluice/base/clock.h"
@@ -38,6 +38,7 @@ struct sl_worker {
     /* loop thread */
     h2o_loop_t *loop;
     h2o_timeout_t tick_timeout;
+    struct sl_loop_finish finish;
     h2o_timeout_entry_t tick;
     struct sl_mailbox mailbox;
     struct sl_slab_pool *slabs;
@@ -143,6 +144,17 @@ static void on_tick(h2o_timeout_entry_t *entry)
         sl_reaper_tick(&worker->reaper, sl_clock_now_ns());
     (void)sl_doing(before);
     h2o_timeout_link(worker->loop, &worker->tick_timeout, &worker->tick);
+}
+
+static void on_finish(void *ctx)
+{
+    struct sl_worker *worker = ctx;
+    const char *before = sl_doing("giving out buffers");
+    sl_slab_pool_run(worker->slabs);
+    (void)sl_doing("giving up readers"); /* for those who are still waiting, and then have what was held */
+    sl_http_run(worker->http);
+    sl_slab_pool_run(worker->slabs);
+    (void)sl_doing(before);
 }
 
 /* ---- the end ---- */
@@ -316,6 +328,7 @@ static void open_doors(struct sl_worker *worker)
     h2o_timeout_init(worker->loop, &worker->tick_timeout, TICK_MS);
     worker->tick.cb = on_tick;
     h2o_timeout_link(worker->loop, &worker->tick_timeout, &worker->tick);
+    sl_loop_finish_start(&worker->finish, worker->loop, on_finish, worker);
 }
 
 static void tell_start(struct sl_worker *worker, sl_err err)
@@ -330,6 +343,7 @@ static void tell_start(struct sl_worker *worker, sl_err err)
 /* From top to bottom, as the floors are. */
 static void tear_down(struct sl_worker *worker)
 {
+    sl_loop_finish_stop(&worker->finish);
     h2o_timeout_unlink(&worker->tick);
     h2o_timeout_dispose(worker->loop, &worker->tick_timeout);
     sl_watch_stop(&worker->disk_watch);
@@ -356,17 +370,14 @@ static void publish(struct sl_worker *worker)
     sl_counter_set(&gauges->buffer_waiters, slabs.waiting);
 }
 
-/* The rest of a turn, behind what the loop itself ran. */
-static void finish_turn(struct sl_worker *worker)
+/* Behind what the loop runs: no socket may be touched here. */
+static void leave_turn(struct sl_worker *worker)
 {
-    const char *before = sl_doing("giving out buffers");
-    sl_slab_pool_run(worker->slabs);
-    (void)sl_doing("giving up readers"); /* for those who are still waiting, and then have what was held */
-    sl_http_run(worker->http);
-    sl_slab_pool_run(worker->slabs);
-    (void)sl_doing("handing over to the disk");
+    const char *before = sl_doing("handing over to the disk");
     sl_disk_flush(worker->disk);
     (void)sl_doing(before);
+    if (sl_slab_pool_is_due(worker->slabs)) /* buffers were given out, then some came back, or somebody came */
+        sl_loop_finish_soon(&worker->finish);
     publish(worker);
 }
 
@@ -385,7 +396,7 @@ static void *run(void *arg)
     sl_loop_measure(&worker->stats->lag);
     while (!may_leave(worker)) {
         sl_loop_turn(worker->loop, TICK_MS);
-        finish_turn(worker);
+        leave_turn(worker);
     }
     sl_loop_measure(NULL);
     tear_down(worker);

@@ -204,6 +204,12 @@ void sl_slab_pool_run(struct sl_slab_pool *pool)
     }
 }
 
+bool sl_slab_pool_is_due(const struct sl_slab_pool *pool)
+{
+    bool has_any = !sl_list_is_empty(&pool->pieces[SL_SLAB_SMALL]) || !sl_list_is_empty(&pool->whole);
+    return has_any && !sl_list_is_empty(&pool->waiters);
+}
+
 void sl_slab_seal(struct sl_slab *slab)
 {
     assert(slab->state == SL_SLAB_FILLING);

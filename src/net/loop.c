@@ -2,6 +2,7 @@
 
 #include "sluice/base/clock.h"
 #include "sluice/base/doing.h"
+#include "sluice/base/list.h"
 #include "sluice/base/log.h"
 
 #include <assert.h>
@@ -49,6 +50,41 @@ void sl_loop_turn(h2o_loop_t *loop, int32_t max_wait_ms)
     /* io_uring and signals both interrupt epoll_wait, which h2o reports as failure. Anything else is a broken loop. */
     if (h2o_evloop_run(loop, max_wait_ms) != 0 && errno != EINTR)
         abort();
+}
+
+/* ---- what ends a turn ---- */
+
+static _Thread_local struct sl_loop_finish *this_finish; /* NULL: this thread has none */
+
+static void on_finish(h2o_timeout_entry_t *entry)
+{
+    struct sl_loop_finish *finish = SL_CONTAINER_OF(entry, struct sl_loop_finish, entry);
+    finish->on_finish(finish->ctx);
+}
+
+void sl_loop_finish_start(struct sl_loop_finish *finish, h2o_loop_t *loop, void (*run)(void *ctx), void *ctx)
+{
+    assert(this_finish == NULL);
+    *finish = (struct sl_loop_finish){.loop = loop, .entry.cb = on_finish, .on_finish = run, .ctx = ctx};
+    h2o_timeout_init(loop, &finish->at_once, 0);
+    this_finish = finish;
+}
+
+void sl_loop_finish_stop(struct sl_loop_finish *finish)
+{
+    assert(this_finish == finish);
+    this_finish = NULL;
+    h2o_timeout_unlink(&finish->entry);
+    h2o_timeout_dispose(finish->loop, &finish->at_once);
+}
+
+void sl_loop_finish_soon(struct sl_loop_finish *finish)
+{
+    if (h2o_timeout_is_linked(&finish->entry))
+        return;
+    h2o_timeout_link(finish->loop, &finish->at_once, &finish->entry);
+    finish->entry.registered_at =
+        0; /* h2o's clock is the wall's: one that is set back would not come to now for long */
 }
 
 /* ---- how long a turn takes ---- */
@@ -100,7 +136,9 @@ static void begin_turn(struct sl_lag *lag)
  * kernel by another name of the C library, which sanitizers know as well. A static libh2o would find it, too.
  *
  * h2o asks for 256 events, which is how many sockets have a turn each before anything else has: 10 ms, where each has a
- * request. So it gets fewer. The rest stays ready, and the kernel tells those first that it has not told yet. */
+ * request. So it gets fewer. The rest stays ready, and the kernel tells those first that it has not told yet.
+ *
+ * And it is here that a turn begins whose end is to come: h2o runs the timers behind the sockets. */
 __attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event *events, int room, int timeout_ms)
 {
     struct sl_lag *lag = this_lag;
@@ -109,5 +147,7 @@ __attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event
     int count = epoll_pwait(fd, events, room < EVENTS_PER_TURN ? room : EVENTS_PER_TURN, timeout_ms, NULL);
     if (lag != NULL)
         begin_turn(lag);
+    if (this_finish != NULL)
+        sl_loop_finish_soon(this_finish);
     return count;
 }

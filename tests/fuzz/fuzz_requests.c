@@ -132,7 +132,10 @@ static void do_step(unsigned *client, uint8_t what, const uint8_t args[3])
         return;
     case 'R': fake_disk_release(disk); return;
     case 'b': say_filler(*client, args[0] + 1u); return;
-    case 'D': sl_http_drain(fuzz_case.h.http); return;
+    case 'D':
+        sl_http_drain(fuzz_case.h.http);
+        fuzz_turn(); /* whoever it was written to is told before he is closed */
+        return;
     case 'X': sl_http_close_all(fuzz_case.h.http); return;
     default: return;
     }

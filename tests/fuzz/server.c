@@ -465,7 +465,6 @@ void fuzz_later(uint64_t ns)
     later_ns += ns;
     sl_store_tick(fuzz_case.h.u.intake.store);
     sl_intake_tick(&fuzz_case.h.u.intake);
-    sl_http_run(fuzz_case.h.http);
     if (fuzz_case.h.u.intake.uploads != NULL)
         sl_reaper_tick(&reaper, sl_clock_now_ns());
 }

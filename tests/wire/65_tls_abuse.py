@@ -358,6 +358,20 @@ class Records(Abused):
                     client.close()
         self.assertFalse(self.server.path("spoilt").exists())
 
+    def test_spoilt_ones_while_others_come(self):
+        """Who is accepted just then may get the memory of the connection that was closed."""
+        for _ in range(300):
+            client = self.connect()
+            good = client.sealed(HEAD.format("spoilt", 100_000).encode() + content(20_000))
+            bad = bytearray(client.sealed(content(10_000)))
+            bad[-1] ^= 1
+            with contextlib.suppress(ConnectionError), contextlib.ExitStack() as others:
+                client.send_plain(good + bad + content(60_000, 2))
+                for _ in range(20):
+                    others.enter_context(socket.create_connection(("127.0.0.1", self.port)))
+            self.assertEnded(client)
+            client.close()
+
     def test_cut_ones_store_nothing(self):
         body = content(30_000)
         for version in (OLD, NEW):

@@ -72,8 +72,11 @@ void sl_slab_wait(struct sl_slab_pool *pool, struct sl_slab_waiter *waiter, sl_s
 /* Leaves the line; on_slab will not run. An idle waiter is fine. */
 void sl_slab_cancel(struct sl_slab_waiter *waiter);
 
-/* Serves the line while slabs last. Called once a turn by the worker, so that no release ever calls back. */
+/* Serves the line while slabs last. Called by the worker as each turn ends, so that no release ever calls back. */
 void sl_slab_pool_run(struct sl_slab_pool *pool);
+
+/* Would sl_slab_pool_run serve anybody? */
+bool sl_slab_pool_is_due(const struct sl_slab_pool *pool);
 
 /* FILLING -> SEALED: from now on nobody writes. */
 void sl_slab_seal(struct sl_slab *slab);

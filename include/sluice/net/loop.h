@@ -27,6 +27,25 @@ void sl_watch_stop(struct sl_watch *watch);
  * others have the next turns. EINTR is a turn in which nothing happened. */
 void sl_loop_turn(h2o_loop_t *loop, int32_t max_wait_ms);
 
+/* What ends each turn of this thread's loop, after all that has happened, yet as a part of what h2o runs: a socket that
+ * is written to and closed between two runs is freed while it is still in h2o's list of those to be told. Its memory
+ * goes to the next connection, and the list goes round for ever. Embedded by its owner. */
+struct sl_loop_finish {
+    h2o_loop_t *loop;
+    h2o_timeout_t at_once;
+    h2o_timeout_entry_t entry;
+    void (*on_finish)(void *ctx);
+    void *ctx;
+};
+
+/* Loop thread, after every other h2o_timeout_init: of timers that are due those made last run last. finish: lent until
+ * sl_loop_finish_stop. One of a thread. */
+void sl_loop_finish_start(struct sl_loop_finish *finish, h2o_loop_t *loop, void (*on_finish)(void *ctx), void *ctx);
+void sl_loop_finish_stop(struct sl_loop_finish *finish);
+
+/* There is more to finish: the next turn waits for nothing. */
+void sl_loop_finish_soon(struct sl_loop_finish *finish);
+
 /* The lag of a loop: from the moment it learns what has happened until it asks again. Whatever happens meanwhile waits
  * for so long at most. */
 struct sl_lag {

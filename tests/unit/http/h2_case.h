@@ -16,6 +16,7 @@
 struct h2_case {
     struct http_case h;
     struct sl_watch disk_watch, mailbox_watch;
+    struct sl_loop_finish finish;
 };
 
 static inline void h2_case_on_disk(void *ctx)
@@ -33,6 +34,14 @@ static inline h2o_loop_t *h2_case_loop(struct h2_case *c)
     return c->h.http->context.loop;
 }
 
+static inline void h2_case_on_finish(void *ctx)
+{
+    struct h2_case *c = ctx;
+    sl_slab_pool_run(c->h.u.pool);
+    sl_http_run(c->h.http);
+    sl_slab_pool_run(c->h.u.pool);
+}
+
 static inline void h2_case_open(struct h2_case *c, enum test_engine engine)
 {
     http_case_open(&c->h, engine);
@@ -40,14 +49,16 @@ static inline void h2_case_open(struct h2_case *c, enum test_engine engine)
                      SL_OK);
     assert_int_equal(sl_watch_start(&c->mailbox_watch, h2_case_loop(c), c->h.u.mailbox.fd, h2_case_on_mail, c),
                      SL_OK);
+    sl_loop_finish_start(&c->finish, h2_case_loop(c), h2_case_on_finish, c);
 }
 
 /* One turn, in the worker's order. */
 static inline void h2_case_turn(struct h2_case *c, int32_t max_wait_ms)
 {
     sl_loop_turn(h2_case_loop(c), max_wait_ms);
-    sl_slab_pool_run(c->h.u.pool);
     sl_disk_flush(c->h.u.disk);
+    if (sl_slab_pool_is_due(c->h.u.pool))
+        sl_loop_finish_soon(&c->finish);
 }
 
 static inline bool h2_case_is_idle(struct h2_case *c)
@@ -89,6 +100,7 @@ static inline void h2_case_close(struct h2_case *c)
     sl_watch_stop(&c->disk_watch);
     sl_watch_stop(&c->mailbox_watch);
     h2_case_turn(c, 0); /* h2o frees closed sockets in the next turn */
+    sl_loop_finish_stop(&c->finish);
     http_case_close(&c->h);
 }
 

@@ -231,10 +231,13 @@ static void wait_with_slabs_free_is_served_by_run_not_inside_the_call(void **sta
     struct sl_slab_pool *pool = *state;
     struct guest guest;
     unsigned served = 0;
+    assert_false(sl_slab_pool_is_due(pool));
     queue_up(pool, &guest, 1, &served);
     assert_int_equal(served, 0);
     assert_stats(pool, REGIONS, 0, 1);
+    assert_true(sl_slab_pool_is_due(pool));
     sl_slab_pool_run(pool);
+    assert_false(sl_slab_pool_is_due(pool));
     assert_int_equal(served, 1);
     assert_stats(pool, REGIONS - 1, 1, 0);
     sl_slab_pool_run(pool);
@@ -253,11 +256,14 @@ static void wait_in_line_is_served_in_order_as_slabs_come_back(void **state)
     sl_slab_pool_run(pool);
     assert_int_equal(served, 0);
 
+    assert_false(sl_slab_pool_is_due(pool));
     sl_slab_release(slabs[--count]);
     sl_slab_release(slabs[--count]);
     assert_int_equal(served, 0); /* a release never calls back */
+    assert_true(sl_slab_pool_is_due(pool));
     sl_slab_pool_run(pool);
     assert_int_equal(served, 2);
+    assert_false(sl_slab_pool_is_due(pool));
     assert_stats(pool, 0, REGIONS * SMALL_A_REGION, 3);
     release_all(slabs, count);
     sl_slab_pool_run(pool);

@@ -1,10 +1,11 @@
-/* What a loop tells of its turns: what was done in them counts, what was waited for does not. And how much there is in
- * one. */
+/* What a loop tells of its turns: what was done in them counts, what was waited for does not. How much there is in one,
+ * and how it ends. */
 #include "net_case.h"
 #include "sluice/base/clock.h"
 #include "sluice/net/loop.h"
 
 #include <sys/eventfd.h>
+#include <sys/time.h>
 
 #define KEPT_NS (30 * SL_MS)
 
@@ -145,13 +146,123 @@ static void ready_ones_have_few_places_in_a_turn_and_all_of_them_have_one_soon(v
     net_settle(loop);
 }
 
+/* ---- what ends a turn ---- */
+
+static struct sl_loop_finish finish;
+static unsigned finishes, runs_before_finish, told;
+static h2o_socket_t *written; /* NULL: nobody is written to */
+
+static void on_told(h2o_socket_t *socket, const char *err)
+{
+    assert_null(err);
+    told++;
+}
+
+static void on_finish(void *ctx)
+{
+    h2o_iovec_t byte = {"x", 1};
+    assert_ptr_equal(ctx, &finish);
+    finishes++;
+    runs_before_finish = runs;
+    if (written != NULL)
+        h2o_socket_write(written, &byte, 1, on_told);
+}
+
+static int setup_finish(void **state)
+{
+    keep_ns = finishes = told = 0;
+    written = NULL;
+    (void)setup(state);
+    sl_loop_finish_start(&finish, loop, on_finish, &finish);
+    return 0;
+}
+
+static int teardown_finish(void **state)
+{
+    sl_loop_finish_stop(&finish);
+    return teardown(state);
+}
+
+static void each_turn_ends_once_behind_what_happened(void **state)
+{
+    uint64_t one = 1;
+    for (unsigned turn = 1; turn <= 3; turn++) {
+        assert_int_equal(write(event, &one, sizeof one), sizeof one);
+        sl_loop_turn(loop, 1000);
+        assert_int_equal(finishes, turn);
+        assert_int_equal(runs_before_finish, turn);
+    }
+    sl_loop_turn(loop, 0); /* nothing happens */
+    assert_int_equal(finishes, 4);
+}
+
+static void more_to_finish_waits_for_nothing(void **state)
+{
+    sl_loop_turn(loop, 0);
+    uint64_t begun_ns = sl_clock_now_ns();
+    sl_loop_finish_soon(&finish);
+    sl_loop_finish_soon(&finish);
+    sl_loop_turn(loop, 60000);
+    assert_in_range(sl_clock_now_ns() - begun_ns, 0, 30 * SL_SEC);
+    assert_int_equal(finishes, 2);
+}
+
+static unsigned looks; /* at the clock of the wall, until it steps; 0: it did */
+static time_t step_s;
+
+/* h2o's clock: of a function that the program has itself the dynamic linker takes the program's. */
+__attribute__((visibility("default"))) int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    struct timespec real;
+    clock_gettime(CLOCK_REALTIME, &real);
+    if (looks > 0 && --looks == 0)
+        step_s = -3600;
+    *now = (struct timeval){.tv_sec = real.tv_sec + step_s, .tv_usec = real.tv_nsec / 1000};
+    return 0;
+}
+
+/* Before a turn waits, while it does, behind it. */
+static void clock_that_is_set_back_keeps_no_turn_from_its_end(void **state)
+{
+    for (unsigned at = 1; at <= 4; at++) {
+        sl_loop_turn(loop, 0);
+        unsigned before = finishes;
+        looks = at;
+        for (unsigned turn = 1; turn <= 4; turn++) {
+            sl_loop_turn(loop, 0);
+            assert_int_equal(finishes, before + turn);
+        }
+        assert_int_equal(step_s, -3600);
+        step_s = 0;
+    }
+}
+
+/* Nobody is left in h2o's list when the turn is over, so that who is closed then is in none. */
+static void who_is_written_to_at_the_end_is_told_in_the_same_turn(void **state)
+{
+    int fds[2];
+    net_tcp_pair(fds);
+    written = h2o_evloop_socket_create(loop, fds[1], H2O_SOCKET_FLAG_DONT_READ);
+    sl_loop_turn(loop, 0);
+    assert_int_equal(told, 1);
+    h2o_socket_close(written);
+    written = NULL;
+    sl_loop_turn(loop, 0);
+    close(fds[0]);
+}
+
 int main(void)
 {
+#define FINISH(name) cmocka_unit_test_setup_teardown(name, setup_finish, teardown_finish)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(turn_that_is_kept_is_counted_with_all_it_took, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_is_no_lag, setup, teardown),
         cmocka_unit_test_setup_teardown(turns_that_nobody_measures_count_nowhere, setup, teardown),
         cmocka_unit_test(ready_ones_have_few_places_in_a_turn_and_all_of_them_have_one_soon),
+        FINISH(each_turn_ends_once_behind_what_happened),
+        FINISH(more_to_finish_waits_for_nothing),
+        FINISH(clock_that_is_set_back_keeps_no_turn_from_its_end),
+        FINISH(who_is_written_to_at_the_end_is_told_in_the_same_turn),
     };
     loop = h2o_evloop_create();
     return cmocka_run_group_tests(tests, NULL, NULL);
