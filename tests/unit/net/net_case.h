@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NET_PATIENCE_S 10
+#define NET_PATIENCE_S 60
 
 /* Turns the loop until `condition` holds; it waits for events, and a condition that does not come fails the test. */
 #define NET_UNTIL(loop, condition)                                         \

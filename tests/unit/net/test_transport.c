@@ -199,26 +199,33 @@ static void write_is_whole_though_the_reader_is_slow(void **state)
     free(got);
 }
 
-/* Writes until the socket has no room, though nothing of ours is left to be written. */
+/* Writes until the socket has no room, though nothing of ours is left to be written. The peer's side may take some of
+ * it a moment later, so whoever has no room has to have none still. */
 static void fill_socket(char *bytes, size_t len)
 {
     h2o_iovec_t piece = {bytes, len};
     int few = 65536;
     assert_int_equal(setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &few, sizeof few), 0);
-    for (unsigned before = written; sl_transport_has_room(transport); before = written) {
-        sl_transport_write(transport, &piece, 1, on_written);
-        NET_UNTIL(loop, written > before);
+    while (sl_transport_has_room(transport)) {
+        for (unsigned before = written; sl_transport_has_room(transport); before = written) {
+            sl_transport_write(transport, &piece, 1, on_written);
+            NET_UNTIL(loop, written > before);
+        }
+        net_settle(loop);
     }
 }
 
 static void room_is_told_when_the_peer_reads(void **state)
 {
     static char bytes[4096], got[1 << 20];
-    fill_socket(bytes, sizeof bytes);
-    unsigned before = written;
-    sl_transport_await_room(transport, on_written);
-    net_settle(loop);
-    assert_int_equal(written, before);
+    unsigned before;
+    do {
+        fill_socket(bytes, sizeof bytes);
+        before = written;
+        sl_transport_await_room(transport, on_written);
+        net_settle(loop);
+        assert_true(written == before || sl_transport_has_room(transport));
+    } while (written > before); /* TCP found some by itself: it packs more tightly when its peer asks again */
     NET_UNTIL(loop, recv(peer, got, sizeof got, MSG_DONTWAIT) != 0 && written > before);
     assert_int_equal(written, before + 1);
     assert_int_equal(write_err, SL_OK);

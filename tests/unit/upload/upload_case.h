@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UPLOAD_PATIENCE_MS 20000
+#define UPLOAD_PATIENCE_MS 60000
 #define SHA256_ONLY        (1u << SL_HASH_SHA256)
 
 struct upload_case {
