@@ -3,6 +3,7 @@
 #include "connection.h"
 #include "handler/ready.h"
 #include "handler/turn.h"
+#include "reply_json.h"
 #include "rooms.h"
 #include "routes.h"
 #include "sluice/base/clock.h"
@@ -14,6 +15,7 @@
 #define KEPT_HEADS   16
 #define KEPT_SHORTS  64
 #define KEPT_UPLOADS 128
+#define KEPT_FORMS   64
 
 #define RATE_GRACE_MS UINT64_C(30000)
 #define LINGER_MS     UINT64_C(5000) /* what a refused client gets to read its answer in */
@@ -35,6 +37,7 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
     sl_list_init(&http->connections);
     sl_list_init(&http->download_line);
     sl_list_init(&http->senders);
+    sl_json_room_open();
     h2o_config_init(&http->config);
     sl_routes_register(h2o_config_register_host(&http->config, h2o_iovec_init(H2O_STRLIT("default")), 65535));
     h2o_context_init(&http->context, loop, &http->config);
@@ -47,6 +50,8 @@ struct sl_http *sl_http_create(h2o_loop_t *loop, struct sl_intake *intake, const
     sl_rooms_init(&http->head_rooms, KEPT_HEADS);
     sl_rooms_init(&http->short_rooms, KEPT_SHORTS);
     sl_rooms_init(&http->upload_rooms, KEPT_UPLOADS);
+    sl_rooms_init(&http->form_rooms, KEPT_FORMS);
+    sl_rooms_init(&http->form_file_rooms, KEPT_FORMS);
     http->ready = sl_ready_create(http);
     return http;
 }
@@ -73,6 +78,8 @@ void sl_http_destroy(struct sl_http *http)
     sl_rooms_free(&http->head_rooms);
     sl_rooms_free(&http->short_rooms);
     sl_rooms_free(&http->upload_rooms);
+    sl_rooms_free(&http->form_rooms);
+    sl_rooms_free(&http->form_file_rooms);
     sl_ready_destroy(http->ready);
     h2o_loop_t *loop = http->context.loop;
     h2o_timeout_dispose(loop, &http->head_timeout);
@@ -83,6 +90,7 @@ void sl_http_destroy(struct sl_http *http)
     h2o_timeout_dispose(loop, &http->notice_timeout);
     h2o_context_dispose(&http->context);
     h2o_config_dispose(&http->config);
+    sl_json_room_close();
     if (http->has_own_metrics)
         sl_metrics_destroy(http->metrics);
     free(http);

@@ -93,16 +93,34 @@ void sl_reply_empty(struct sl_request *request, int status)
     send_response(request, status, (struct sl_bytes){0});
 }
 
+struct sl_bytes sl_json_write(json_t *json, struct sl_room room)
+{
+    char *text = room.base;
+    size_t len = json_dumpb(json, text, room.len - 1, JSON_COMPACT);
+    if (len > room.len - 1) {
+        text = h2o_mem_alloc(len + 1);
+        len = json_dumpb(json, text, len, JSON_COMPACT);
+    }
+    json_decref(json);
+    if (len == 0)
+        abort(); /* out of memory: our strings are UTF-8 */
+    text[len] = '\n';
+    return (struct sl_bytes){text, len};
+}
+
+void sl_json_forget(struct sl_bytes text, struct sl_room room)
+{
+    if (text.base != room.base)
+        free((char *)text.base);
+}
+
 void sl_reply_json(struct sl_request *request, int status, const char *type, json_t *json)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-    if (text == NULL)
-        abort(); /* out of memory: our strings are UTF-8 */
-    size_t len = strlen(text);
-    text[len] = '\n'; /* the NUL is not needed any more; a terminal is happier with a newline */
-    sl_reply_text(request, status, type, (struct sl_bytes){text, len + 1});
-    free(text);
+    char bytes[SL_JSON_USUAL_BYTES];
+    struct sl_room room = {bytes, sizeof bytes};
+    struct sl_bytes text = sl_json_write(json, room);
+    sl_reply_text(request, status, type, (struct sl_bytes){text.base, text.len + 1});
+    sl_json_forget(text, room);
 }
 
 json_t *sl_json_text(struct sl_bytes text)

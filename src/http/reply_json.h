@@ -6,6 +6,11 @@
 
 #include <jansson.h>
 
+/* A room for the values of this thread, until it is closed: the thread has no value then, nor has another any of its.
+ * Aborts when memory is out. */
+void sl_json_room_open(void);
+void sl_json_room_close(void);
+
 /* A string; what is not UTF-8 is told as such. Yours. */
 json_t *sl_json_text(struct sl_bytes text);
 
@@ -22,6 +27,12 @@ void sl_json_set_time(json_t *json, const char *name, uint64_t wall_ns);
 
 /* Adds a text field to {"name": ["value", ...], ...}; one whose name is not UTF-8 is left out. */
 void sl_json_add_field(json_t *fields, const struct sl_meta_field *field);
+
+/* The text of json, which is in `room` if it fits there; to be forgotten when it was used. The byte behind it is a
+ * newline, with which a terminal is happier. json: taken. */
+#define SL_JSON_USUAL_BYTES 4096
+struct sl_bytes sl_json_write(json_t *json, struct sl_room room);
+void sl_json_forget(struct sl_bytes text, struct sl_room room);
 
 /* Answers with it. json: taken. */
 void sl_reply_json(struct sl_request *request, int status, const char *type, json_t *json);

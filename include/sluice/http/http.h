@@ -42,7 +42,8 @@ struct sl_http {
     h2o_timeout_t head_timeout, keep_alive_timeout, body_timeout, write_timeout, linger_timeout;
     h2o_timeout_t notice_timeout;
     /* loop thread */
-    h2o_mem_recycle_t head_rooms, short_rooms, upload_rooms; /* kept for the next request */
+    /* Kept for the next request. */
+    h2o_mem_recycle_t head_rooms, short_rooms, upload_rooms, form_rooms, form_file_rooms;
     struct sl_link connections;
     unsigned connection_count;
     size_t text_bytes;                       /* of forms' text fields */

@@ -3,6 +3,7 @@
  *
  * Nothing of a form becomes visible before its last byte has come: each file is staged, and all are committed at the
  * end. A commit that fails leaves the others as they are; the problem then tells which were stored. */
+#include "../rooms.h"
 #include "fields.h"
 #include "handler.h"
 #include "integrity.h"
@@ -24,19 +25,21 @@ struct form_file {
     struct sl_link link;
     struct form *form;
     struct sl_session session;
-    char *field, *filename, *type;
-    struct sl_digests *promised; /* NULL: nothing */
+    const char *field, *filename, *type; /* in texts */
+    char *texts, short_texts[256];       /* where they are, and which usually that is */
+    struct sl_digests *promised;         /* NULL: nothing */
 };
 
 struct form {
     struct sl_sink sink;
     struct sl_request *request; /* NULL: it is gone */
+    struct sl_http *http;
     struct sl_pipeline pipeline;
     struct sl_multipart multipart;
     enum part_kind part;
     struct sl_link files;
     enum sl_conflict conflict;
-    struct sl_fields *fields;               /* the request's */
+    struct sl_fields *fields;               /* the request's; NULL: it has none */
     const struct sl_meta_field *field_list; /* from is_over on; likewise */
     size_t field_count;
     unsigned file_count, staged, committing;
@@ -54,17 +57,16 @@ static void go_on(struct form *form);
 static void free_file(struct form_file *file)
 {
     sl_link_unlink(&file->link);
-    free(file->field);
-    free(file->filename);
-    free(file->type);
+    if (file->texts != file->short_texts)
+        free(file->texts);
     free(file->promised);
-    free(file);
+    sl_room_give(&file->form->http->form_file_rooms, file);
 }
 
 static void free_if_over(struct form *form)
 {
     if (form->request == NULL && !form->has_pipeline && sl_list_is_empty(&form->files))
-        free(form);
+        sl_room_give(&form->http->form_rooms, form);
 }
 
 static void on_pipeline_closed(struct sl_pipeline *pipeline, void *ctx)
@@ -143,23 +145,26 @@ static void on_file_change(struct sl_session *session, void *ctx)
     assert(!"while its form is there, a file tells only of the states above");
 }
 
-static char *copy_text(const char *text)
+static void copy_texts(struct form_file *file, const struct sl_part *part)
 {
-    char *copy = strdup(text);
-    if (copy == NULL)
-        abort();
-    return copy;
+    const char *const texts[] = {part->disposition.name, part->disposition.filename, part->type};
+    const char **const copies[] = {&file->field, &file->filename, &file->type};
+    size_t bytes = 0, at = 0;
+    for (unsigned i = 0; i < 3; i++)
+        bytes += strlen(texts[i]) + 1;
+    file->texts = bytes <= sizeof file->short_texts ? file->short_texts : h2o_mem_alloc(bytes);
+    for (unsigned i = 0; i < 3; i++) {
+        size_t room = strlen(texts[i]) + 1;
+        *copies[i] = memcpy(file->texts + at, texts[i], room);
+        at += room;
+    }
 }
 
 static struct form_file *add_file(struct form *form, const struct sl_part *part)
 {
-    struct form_file *file = calloc(1, sizeof *file);
-    if (file == NULL)
-        abort();
-    file->form = form;
-    file->field = copy_text(part->disposition.name);
-    file->filename = copy_text(part->disposition.filename);
-    file->type = copy_text(part->type);
+    struct form_file *file = sl_room_take(&form->http->form_file_rooms, sizeof *file);
+    *file = (struct form_file){.form = form};
+    copy_texts(file, part);
     file->session.created_ns = sl_clock_wall_ns();
     sl_upload_id(file->session.id);
     sl_list_append(&form->files, &file->link);
@@ -202,6 +207,8 @@ static sl_err begin_part(struct form *form)
         form->part = PART_FIELD;
         if (part->kept_count > 0) /* digests are made of files */
             return SL_DIGEST_UNSUPPORTED;
+        if (form->fields == NULL)
+            form->fields = sl_fields_create(form->request);
         return sl_fields_begin(form->fields, (struct sl_bytes){part->disposition.name, part->disposition.name_len});
     }
     if (part->disposition.filename_len == 0) {
@@ -308,9 +315,7 @@ static void reply(struct form *form)
     const struct form_file *refused = form->refused;
     tell_log(form);
     form->why = refused != NULL ? refused->session.err : SL_OK;
-    struct sl_stored *stored = calloc(form->file_count, sizeof *stored);
-    if (stored == NULL)
-        abort();
+    struct sl_stored *stored = h2o_mem_alloc_pool(&request->h2o.pool, form->file_count * sizeof *stored);
     size_t count = 0;
     for (struct sl_link *link = form->files.next; link != &form->files; link = link->next) {
         struct form_file *file = SL_CONTAINER_OF(link, struct form_file, link);
@@ -327,7 +332,6 @@ static void reply(struct form *form)
     else
         sl_reply_stored(request, !sl_request_accepts(request, "text/plain"), stored, count, form->field_list,
                         form->field_count);
-    free(stored);
     give_back(form);
 }
 
@@ -372,7 +376,8 @@ static void body_is_over(struct form *form)
         return;
     }
     form->is_over = true;
-    form->field_list = sl_fields_list(form->fields, &form->field_count);
+    if (form->fields != NULL)
+        form->field_list = sl_fields_list(form->fields, &form->field_count);
     commit_some(form);
 }
 
@@ -465,19 +470,15 @@ static sl_err read_request(struct form *form)
 
 void sl_handle_form(struct sl_request *request)
 {
-    struct form *form = calloc(1, sizeof *form);
-    if (form == NULL)
-        abort();
-    form->sink.ops = &sink_ops;
-    form->request = request;
+    struct form *form = sl_room_take(&request->http->form_rooms, sizeof *form);
+    *form = (struct form){.sink = {.ops = &sink_ops}, .request = request, .http = request->http};
     sl_err err = read_request(form);
     if (err != SL_OK) {
-        free(form);
+        sl_room_give(&request->http->form_rooms, form);
         sl_reply_problem(request, err, NULL);
         return;
     }
     sl_multipart_keep(&form->multipart, sl_integrity_headers);
-    form->fields = sl_fields_create(request);
     form->has_pipeline = true;
     sl_list_init(&form->files);
     sl_body_attach(request, &form->sink);

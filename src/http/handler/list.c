@@ -191,11 +191,12 @@ static void put_entry(struct list *list, struct sl_store_entry *entry)
     json_object_set_new(json, "type", sl_json_text(sl_media_type_of(request, entry->meta.type, name)));
     json_object_set_new(json, "digest", sl_json_digests(&list->wish, &entry->meta.digests));
     set_extras(json, &entry->meta);
-    char *text = json_dumps(json, JSON_COMPACT), *item;
-    json_decref(json);
-    if (text == NULL || asprintf(&item, "%s%s", list->has_told ? ",\n" : "", text) < 0)
+    char bytes[SL_JSON_USUAL_BYTES], *item;
+    struct sl_room room = {bytes, sizeof bytes};
+    struct sl_bytes text = sl_json_write(json, room);
+    if (asprintf(&item, "%s%.*s", list->has_told ? ",\n" : "", (int)text.len, text.base) < 0)
         abort();
-    free(text);
+    sl_json_forget(text, room);
     list->has_told = true;
     list->last = *entry->path;
     put_text(list, item);
@@ -206,12 +207,13 @@ static void put_end(struct list *list, bool is_all)
 {
     json_t *next = is_all ? json_null() : sl_json_text((struct sl_bytes){list->last.text, list->last.len});
     json_t *json = json_pack("{so}", "next", next);
-    char *text = json_dumps(json, JSON_COMPACT), *end;
-    json_decref(json);
+    char bytes[SL_JSON_USUAL_BYTES], *end;
+    struct sl_room room = {bytes, sizeof bytes};
+    struct sl_bytes text = sl_json_write(json, room);
     /* ...],"next":"name"} */
-    if (text == NULL || asprintf(&end, "],\n%s\n", text + 1) < 0)
+    if (asprintf(&end, "],\n%.*s\n", (int)text.len - 1, text.base + 1) < 0)
         abort();
-    free(text);
+    sl_json_forget(text, room);
     list->is_over = true;
     put_text(list, end);
 }
