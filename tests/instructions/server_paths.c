@@ -35,6 +35,7 @@ void __wrap_sl_log_writer_put(struct sl_bytes line);
 uint64_t __wrap_sl_clock_now_ns(void);
 uint64_t __wrap_sl_clock_coarse_ns(void);
 uint64_t __wrap_sl_clock_wall_ns(void);
+int __wrap_clock_gettime(clockid_t id, struct timespec *now);
 long __wrap_syscall(long number, ...);
 
 sl_err __wrap_sl_disk_threads_create(unsigned threads, struct sl_disk **disk_out)
@@ -72,11 +73,10 @@ uint64_t __wrap_sl_clock_wall_ns(void)
     return WALL_S * SL_SEC;
 }
 
-/* h2o's clock, which of a new second makes a new Date: of a function that the program has itself the dynamic linker
- * takes the program's. */
-__attribute__((visibility("default"))) int gettimeofday(struct timeval *restrict now, void *restrict zone)
+/* Of a new second h2o makes a new Date. */
+int __wrap_clock_gettime(clockid_t id, struct timespec *now)
 {
-    *now = (struct timeval){.tv_sec = WALL_S};
+    *now = (struct timespec){.tv_sec = WALL_S};
     return 0;
 }
 

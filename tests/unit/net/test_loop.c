@@ -207,18 +207,21 @@ static void more_to_finish_waits_for_nothing(void **state)
     assert_int_equal(finishes, 2);
 }
 
-static unsigned looks; /* at the clock of the wall, until it steps; 0: it did */
-static time_t step_s;
+static unsigned looks; /* at the clock of the wall, until it is set; 0: it was */
+static time_t set_by_s, will_be_set_by_s;
 
-/* h2o's clock: of a function that the program has itself the dynamic linker takes the program's. */
-__attribute__((visibility("default"))) int gettimeofday(struct timeval *restrict now, void *restrict zone)
+int __real_clock_gettime(clockid_t id, struct timespec *now);
+int __wrap_clock_gettime(clockid_t id, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *now)
 {
-    struct timespec real;
-    clock_gettime(CLOCK_REALTIME, &real);
+    int result = __real_clock_gettime(id, now);
+    if (id != CLOCK_REALTIME)
+        return result;
     if (looks > 0 && --looks == 0)
-        step_s = -3600;
-    *now = (struct timeval){.tv_sec = real.tv_sec + step_s, .tv_usec = real.tv_nsec / 1000};
-    return 0;
+        set_by_s = will_be_set_by_s;
+    now->tv_sec += set_by_s;
+    return result;
 }
 
 /* Before a turn waits, while it does, behind it. */
@@ -228,13 +231,38 @@ static void clock_that_is_set_back_keeps_no_turn_from_its_end(void **state)
         sl_loop_turn(loop, 0);
         unsigned before = finishes;
         looks = at;
+        will_be_set_by_s = -3600;
         for (unsigned turn = 1; turn <= 4; turn++) {
             sl_loop_turn(loop, 0);
             assert_int_equal(finishes, before + turn);
         }
-        assert_int_equal(step_s, -3600);
-        step_s = 0;
+        assert_int_equal(set_by_s, -3600);
+        set_by_s = 0;
     }
+}
+
+static uint64_t h2o_clock_ms(void)
+{
+    struct timeval now;
+    assert_int_equal(gettimeofday(&now, NULL), 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000;
+}
+
+static void clock_that_is_set_back_is_told_half_as_fast(void **state)
+{
+    struct timespec wait = {.tv_nsec = 20 * SL_MS};
+    uint64_t begun_ms = h2o_clock_ms(), begun_ns = sl_clock_now_ns();
+    set_by_s = -3600;
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t before_ms = h2o_clock_ms();
+        nanosleep(&wait, NULL);
+        assert_in_range(h2o_clock_ms(), before_ms + 9, UINT64_MAX);
+    }
+    uint64_t took_ms = (sl_clock_now_ns() - begun_ns) / SL_MS;
+    assert_in_range(h2o_clock_ms() - begun_ms, took_ms / 2 - 2, took_ms / 2 + 20);
+    set_by_s = 3600; /* it has caught up, and more */
+    assert_in_range(h2o_clock_ms() - begun_ms, 3600 * 1000, 3700 * 1000);
+    set_by_s = 0;
 }
 
 /* Nobody is left in h2o's list when the turn is over, so that who is closed then is in none. */
@@ -262,6 +290,7 @@ int main(void)
         FINISH(each_turn_ends_once_behind_what_happened),
         FINISH(more_to_finish_waits_for_nothing),
         FINISH(clock_that_is_set_back_keeps_no_turn_from_its_end),
+        cmocka_unit_test(clock_that_is_set_back_is_told_half_as_fast),
         FINISH(who_is_written_to_at_the_end_is_told_in_the_same_turn),
     };
     loop = h2o_evloop_create();
