@@ -76,7 +76,7 @@ class Memory:
         if limit < CLIENTS * FDS_A_CLIENT * 1.5:
             self.skipTest(f"{limit} descriptors are not enough for {CLIENTS} slow clients")
         data = support.content(10 << 20)
-        slow = ["--size", "20k", "--rate", "2k", "--duration", 120]  # no small ones, which have no file meanwhile
+        slow = ["--size", "140k", "--rate", "10k", "--duration", 120]  # shorter ones have no file at first
         with (Load(self.server, "--method", "put", "--connections", CLIENTS * 4 // 5, *slow),
               Load(self.server, "--method", "multipart", "--connections", CLIENTS // 5, *slow)):
             wait_until(lambda: self.connections() > CLIENTS * 2, "all clients connected and their files open")
