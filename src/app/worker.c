@@ -38,8 +38,8 @@ struct sl_worker {
     /* loop thread */
     h2o_loop_t *loop;
     h2o_timeout_t tick_timeout;
-    struct sl_loop_finish finish;
     h2o_timeout_entry_t tick;
+    struct sl_loop_finish finish;
     struct sl_mailbox mailbox;
     struct sl_slab_pool *slabs;
     struct sl_disk *disk;
@@ -149,12 +149,7 @@ static void on_tick(h2o_timeout_entry_t *entry)
 static void on_finish(void *ctx)
 {
     struct sl_worker *worker = ctx;
-    const char *before = sl_doing("giving out buffers");
-    sl_slab_pool_run(worker->slabs);
-    (void)sl_doing("giving up readers"); /* for those who are still waiting, and then have what was held */
     sl_http_run(worker->http);
-    sl_slab_pool_run(worker->slabs);
-    (void)sl_doing(before);
 }
 
 /* ---- the end ---- */

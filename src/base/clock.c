@@ -25,6 +25,15 @@ uint64_t sl_clock_wall_ns(void)
     return read_clock(CLOCK_REALTIME);
 }
 
+uint64_t sl_clock_onward_ns(void)
+{
+    static _Thread_local uint64_t told_ns, told_at_ns;
+    uint64_t wall_ns = read_clock(CLOCK_REALTIME), now_ns = read_clock(CLOCK_MONOTONIC);
+    told_ns = wall_ns >= told_ns ? wall_ns : told_ns + (now_ns - told_at_ns) / 2;
+    told_at_ns = now_ns;
+    return told_ns;
+}
+
 void sl_clock_rfc3339(uint64_t wall_ns, char text_out[SL_CLOCK_RFC3339_BYTES])
 {
     time_t seconds = (time_t)(wall_ns / SL_SEC);

@@ -7,6 +7,7 @@
 #include "rooms.h"
 #include "routes.h"
 #include "sluice/base/clock.h"
+#include "sluice/base/doing.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -65,7 +66,13 @@ bool sl_http_is_too_slow(const struct sl_http *http, uint64_t waited_ns, uint64_
 
 void sl_http_run(struct sl_http *http)
 {
+    struct sl_slab_pool *slabs = http->intake->slabs;
+    const char *before = sl_doing("giving out buffers");
+    sl_slab_pool_run(slabs);
+    (void)sl_doing("giving up readers"); /* for those who are still waiting, and then have what was held */
     sl_turns_run(http);
+    sl_slab_pool_run(slabs);
+    (void)sl_doing(before);
 }
 
 void sl_http_destroy(struct sl_http *http)

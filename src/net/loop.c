@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
-#include <time.h>
 
 #define SLOW_TURN_NS    (20 * SL_MS)
 #define EVENTS_PER_TURN 32
@@ -56,25 +55,15 @@ void sl_loop_turn(h2o_loop_t *loop, int32_t max_wait_ms)
 
 /* ---- the clock ---- */
 
-static uint64_t read_clock(clockid_t id)
-{
-    struct timespec now;
-    (void)clock_gettime(id, &now); /* these two are always there */
-    return (uint64_t)now.tv_sec * SL_SEC + (uint64_t)now.tv_nsec;
-}
-
 /* h2o's timers go by the clock of the wall: while one that was set back by an hour catches up, nobody's time would come
  * and no turn would end. So this is the gettimeofday of the whole process (see epoll_wait below), which never goes
- * back: it goes half as fast until the wall has caught up. Nothing else of ours asks it; Date headers do. */
+ * back. Nothing else of ours asks it; Date headers do. */
 __attribute__((visibility("default"))) int gettimeofday(struct timeval *restrict now_out, void *restrict zone)
 {
-    static _Thread_local uint64_t told_ns, told_at_ns;
-    uint64_t wall_ns = read_clock(CLOCK_REALTIME), now_ns = read_clock(CLOCK_MONOTONIC);
+    uint64_t now_ns = sl_clock_onward_ns();
     (void)zone;
-    told_ns = wall_ns >= told_ns ? wall_ns : told_ns + (now_ns - told_at_ns) / 2;
-    told_at_ns = now_ns;
     *now_out =
-        (struct timeval){.tv_sec = (time_t)(told_ns / SL_SEC), .tv_usec = (suseconds_t)(told_ns % SL_SEC / 1000)};
+        (struct timeval){.tv_sec = (time_t)(now_ns / SL_SEC), .tv_usec = (suseconds_t)(now_ns % SL_SEC / 1000)};
     return 0;
 }
 

@@ -17,6 +17,10 @@ uint64_t sl_clock_coarse_ns(void);
 /* Since 1970, UTC; may jump. For names and log lines. */
 uint64_t sl_clock_wall_ns(void);
 
+/* The same, and to its thread never an earlier time than before: where the wall's clock was set back, this one goes
+ * half as fast until that has caught up. For timers. */
+uint64_t sl_clock_onward_ns(void);
+
 /* "2026-11-21T03:04:05.678Z" */
 #define SL_CLOCK_RFC3339_BYTES 25
 void sl_clock_rfc3339(uint64_t wall_ns, char text_out[SL_CLOCK_RFC3339_BYTES]);

@@ -74,7 +74,8 @@ void sl_http_destroy(struct sl_http *http);
  * the first half minute, or what a body may stall if that is less. */
 bool sl_http_is_too_slow(const struct sl_http *http, uint64_t waited_ns, uint64_t received);
 
-/* Once a turn of the loop, and once a second. */
+/* As each turn of the loop ends, within it, and once a second: gives out the intake's buffers, and takes some from
+ * readers who do not read for whoever still waits. */
 void sl_http_run(struct sl_http *http);
 
 /* Serves a connection. socket: taken. tls: NULL for a plain one; else shared as long as it lasts. */

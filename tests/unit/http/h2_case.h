@@ -36,10 +36,7 @@ static inline h2o_loop_t *h2_case_loop(struct h2_case *c)
 
 static inline void h2_case_on_finish(void *ctx)
 {
-    struct h2_case *c = ctx;
-    sl_slab_pool_run(c->h.u.pool);
-    sl_http_run(c->h.http);
-    sl_slab_pool_run(c->h.u.pool);
+    sl_http_run(((struct h2_case *)ctx)->h.http);
 }
 
 static inline void h2_case_open(struct h2_case *c, enum test_engine engine)
