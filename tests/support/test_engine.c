@@ -18,6 +18,6 @@ struct sl_disk *test_engine_make(enum test_engine engine, struct sl_slab_pool *p
     struct sl_disk *disk;
     enum sl_disk_choice choice = engine == TEST_IO_URING ? SL_DISK_IO_URING : SL_DISK_THREADS;
     if (sl_disk_create(choice, pool, &disk, reason, sizeof reason) != SL_OK)
-        fprintf(stderr, "%s\n", reason);
+        fprintf(stderr, "%s: skipped\n", reason);
     return disk;
 }

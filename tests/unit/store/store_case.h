@@ -72,6 +72,8 @@ static inline void store_case_open(struct store_case *c, enum test_engine engine
     }
     assert_int_equal(sl_mailbox_init(&c->mailbox), SL_OK);
     store_case_open_root(c, options);
+    if (!c->root->has_meta)
+        print_message("no user attributes here: skipped\n");
 }
 
 /* Asserts that operations, slabs and fds have come back and that uploads/ is empty. */

@@ -43,6 +43,8 @@ static inline void upload_case_open(struct upload_case *u, enum test_engine engi
     }
     struct sl_store_options options = {.root = u->scratch.path, .durability = SL_DURABILITY_NONE, .is_direct = true};
     assert_int_equal(sl_store_root_open(&options, &u->root, message, sizeof message), SL_OK);
+    if (!sl_store_root_has_meta(u->root))
+        print_message("no user attributes here: skipped\n");
     assert_int_equal(sl_mailbox_init(&u->mailbox), SL_OK);
     u->intake = (struct sl_intake){.slabs = u->pool,
                                    .store = sl_store_create(u->root, u->disk, &u->mailbox),
