@@ -348,6 +348,14 @@ class KeepAlive(unittest.TestCase):
                 self.assertEqual(self.server.path(name.decode()).read_bytes(), b"hello")
         self.assertNotIn("smuggled", self.server.stored())
 
+    def test_the_preface_of_http_2_is_no_second_request(self):
+        with raw(self.server) as client:
+            self.assertEqual(client.send(GET + b"\r\n").answer().status, 200)
+            answer = client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SMUGGLED).answer()
+            self.assertEqual((answer.status, answer.code), (505, "bad-version"))
+            self.assertTrue(client.is_closed_clean())
+        self.assertNotIn("smuggled", self.server.stored())
+
     def test_connection_close_is_obeyed(self):
         with raw(self.server) as client:
             answer = client.send(GET + b"Connection: close\r\n\r\n" + SMUGGLED).answer()

@@ -165,6 +165,16 @@ class Alpn(Served):
                     else:
                         self.assertEqual(client.request("GET", "/healthz").status, 200)
 
+    def test_http_2_is_not_spoken_where_it_was_not_chosen(self):
+        """RFC 9113 section 3.2: in TLS it takes ALPN."""
+        for offered in (["http/1.1"], []):
+            for version in BOTH:
+                with self.subTest(offered, version=version):
+                    client = self.connect(alpn=offered, version=version)
+                    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+                    answer = client.answer()
+                    self.assertEqual((answer.status, answer.code), (505, "bad-version"))
+
     def test_nothing_in_common_is_an_alert(self):
         """RFC 7301 section 3.2: no_application_protocol, rather than a protocol nobody asked for."""
         for version in BOTH:

@@ -128,11 +128,13 @@ static void refuse_head(struct sl_h1 *conn, sl_err err)
     sl_h1_fail(conn, err);
 }
 
-/* HTTP/2 by prior knowledge (RFC 9113 section 3.3): only as the first thing on a connection. */
+/* HTTP/2 by prior knowledge (RFC 9113 section 3.3): only as the first thing on a connection, and in TLS by ALPN alone
+ * (section 3.2). */
 static bool may_be_h2(const struct sl_h1 *conn)
 {
     size_t len = conn->spare_len < SL_H2_PREFACE_BYTES ? conn->spare_len : SL_H2_PREFACE_BYTES;
-    return !conn->has_served && memcmp(conn->spare, SL_H2_PREFACE, len) == 0;
+    return !conn->has_served && !sl_transport_is_tls(conn->base.transport) &&
+           memcmp(conn->spare, SL_H2_PREFACE, len) == 0;
 }
 
 static void become_h2(struct sl_h1 *conn)
