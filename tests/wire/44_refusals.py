@@ -1,12 +1,13 @@
 """Every refusal reaches curl as its status, while it is still sending; and says where to read about it."""
 
 import select
+import socket
 import time
 import unittest
 
 import dialects
 from refusals import MIB, REFUSALS, SIZES, Servers
-from support import Sluice, curl, raw, sockets, wait_until
+from support import Sluice, content, curl, raw, sha256_of, sockets, wait_until
 
 
 class Curl(Servers, unittest.TestCase):
@@ -86,6 +87,19 @@ class Slow(unittest.TestCase):
                 client.send(b"GET /files/large HTTP/1.1\r\nHost: wire.test\r\n\r\n")
                 self.assertEqual(client.head()[0], 200)
                 wait_until(lambda: any("GET /files/large" in line for line in server.log), "it is given up", 20)
+
+    def test_who_reads_slowly_but_on_and_on_is_not(self):
+        data = content(12 * MIB)
+        with Sluice(write_timeout=1, durability="none") as server, raw(server) as client:
+            self.assertEqual(client.request("PUT", "/files/large", data).status, 201)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            client.send(b"GET /files/large HTTP/1.1\r\nHost: wire.test\r\n\r\n")
+            self.assertEqual(client.head()[0], 200)
+            got = []
+            for _ in range(12):  # the pace is the test: more than two seconds
+                got.append(client.take(MIB))
+                select.select([], [], [], 0.2)
+            self.assertEqual(sha256_of(b"".join(got)), sha256_of(data))
 
 
 class Explained(unittest.TestCase):

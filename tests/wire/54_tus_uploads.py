@@ -145,8 +145,8 @@ class Concatenation(Case):
 
     def test_a_final_one_is_its_parts_in_order(self):
         datas = [content(size, seed=size) for size in (4096, 1, 5000, 70_001, 4095)]
-        targets = self.parts(*datas)
         stored = self.server.stored()
+        targets = self.parts(*datas)
         self.assertEqual(self.server.stored(), stored, "a part is no file")
         line = f"Upload-Metadata: {tus.metadata(filename='whole.bin', filetype='a/b')}"
         for order in ((0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (1, 1, 1), (3,), (0, 3, 0), (2, 4)):
@@ -167,6 +167,8 @@ class Concatenation(Case):
         absolute = [self.server.url + target for target in targets]
         self.assert_final(self.final(absolute), b"one,two,")
         self.assert_final(self.final([absolute[1], targets[0]]), b"two,one,")
+        # Whose name stands before the path is for proxies to know: nothing is fetched, the id alone tells which it is.
+        self.assert_final(self.final(["https://other.example" + targets[0], targets[1]]), b"one,two,")
 
     def test_partial_ones_tell_what_they_are(self):
         target = self.tus.made(5, "Upload-Concat: partial", "Upload-Metadata: a YQ==")

@@ -266,6 +266,7 @@ class Cut(Case):
         self.assertLessEqual(told, set(server.stored()))
         for path in server.stored():
             self.assertEqual(server.path(path).read_bytes(), data)
+        wait_until(lambda: len(server.kept()) == len(server.stored()), "parts whose URL nobody knows are gone")
 
 
 class Restart(Case):

@@ -145,6 +145,12 @@ class Patch(Case):
         with Tus(self.server) as client:
             self.check(client, lambda target: tus.patch_head(target, 0, None), tus.chunked([BODY[:7], BODY[7:]]))
 
+    def test_draft(self):
+        with Tus(self.server) as client:
+            self.check(client, lambda target: head(
+                "PATCH", target, "Upload-Draft-Interop-Version: 8", draft.complete_line(8, True), "Upload-Offset: 0",
+                f"Content-Type: {draft.PARTIAL}", f"Content-Length: {len(BODY)}"))
+
     def check(self, client, head_of, body=BODY):
         length = len(head_of("/uploads/" + "a" * 26)) + len(body)
         for at in range(1, length):

@@ -9,7 +9,7 @@ import unittest
 import h2frames as h2
 from h2frames import (ACK, END_HEADERS, END_STREAM, H2, PADDED, WITH_PRIORITY, frame, literal, rst_stream,
                       window_update)
-from support import Sluice
+from support import Sluice, raw
 
 BOTH = END_STREAM | END_HEADERS
 TRANSPORT = (":method", "GET"), (":scheme", "http"), (":path", "/healthz"), (":authority", "localhost")
@@ -403,16 +403,14 @@ class Preface(unittest.TestCase):
             self.assertIsNone(client.goaway)
 
     def test_a_wrong_one_ends_the_connection(self):
-        for sent in (h2.PREFACE[:18] + b"XX\r\n\r\n", h2.PREFACE + ping(), h2.PREFACE + head(1),
-                     h2.PREFACE + h2.settings(ack=True)):
+        with raw(self.server) as client:
+            answer = client.send(h2.PREFACE[:18] + b"XX\r\n\r\n").answer()
+            self.assertEqual((answer.status, answer.code), (505, "bad-version"))
+            self.assertTrue(client.is_closed_clean())
+        for sent in (ping(), head(1), h2.settings(ack=True)):
             with self.subTest(sent), H2(self.server, hello=False) as client:
-                client.send(sent)
-                client.socket.settimeout(h2.SECONDS)
-                try:
-                    while client.socket.recv(65536):
-                        pass
-                except ConnectionError:
-                    pass
+                client.send(h2.PREFACE + sent)
+                self.assertEqual(client.end().code, h2.PROTOCOL_ERROR)
 
 
 if __name__ == "__main__":

@@ -541,7 +541,7 @@ class Stalls(Abuse):
             self.assertIn(h2.answer(1).status, (200, 201))
             with contextlib.suppress(OSError):  # more streams from who said that it leaves: answered or not
                 h2.send(b"".join(get(i) for i in itertools.islice(ids(), 50)))
-            self.assertIn(h2.end(), (None, h2.goaway))
+            h2.end()
 
     def test_a_hundred_uploads_share_a_connection_fairly(self):
         size = (64 if IS_SANITIZED else 512) * KIB

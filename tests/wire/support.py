@@ -119,6 +119,7 @@ class Sluice:
         self.process, self.banner, self.log, self.url = None, [], [], None
         self.host, self.port, self.unix = None, None, None
         self._reader = None
+        self._has_ended = True  # and a test has seen it: who ends otherwise has crashed
 
     def __enter__(self):
         try:
@@ -129,7 +130,7 @@ class Sluice:
 
     def __exit__(self, kind, *_):
         try:
-            if kind is None and self.is_running():
+            if kind is None and not self._has_ended:
                 self.stop()
         finally:
             self.discard()
@@ -138,7 +139,7 @@ class Sluice:
         """Starts it, for the first time or again."""
         self._close_pipes()
         self.log, self.banner = [], []
-        self._is_ending = False
+        self._is_ending = self._has_ended = False
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="backslashreplace",
                                         env=self.environment, pass_fds=self.pass_fds)
@@ -152,9 +153,7 @@ class Sluice:
                 break
         watchdog.cancel()
         if not self.banner or self.banner[-1].split()[:1] != ["try"]:
-            self.process.wait()
-            self._reader.join(1)
-            raise AssertionError(f"did not start, exit code {self.process.returncode}: {self.log}")
+            raise AssertionError(f"did not start, exit code {self.wait()}: {self.log}")
         self._take_address(self.said("listening"))
         return self
 
@@ -211,6 +210,7 @@ class Sluice:
     def wait(self, seconds=STOP_SECONDS):
         """Waits for the end and returns the exit code."""
         code = self.process.wait(seconds)
+        self._has_ended = True
         self._reader.join(5)
         return code
 
@@ -220,7 +220,7 @@ class Sluice:
         if not self._is_ending:
             self.terminate()
         code = self.wait()
-        assert code == 0, f"exit code {code} after SIGTERM: {self.log[-20:]}"
+        assert code == 0, f"exit code {code} at the end: {self.log[-20:]}"
         assert self.temp_files() == [], f"left in uploads/: {self.temp_files()}"
 
     def kill(self):
