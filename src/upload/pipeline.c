@@ -349,12 +349,14 @@ struct sl_slab *sl_pipeline_prime(struct sl_pipeline *pipeline, size_t n)
            pipeline->carry == NULL); /* it is empty: so its reserved one is idle */
     (void)has_buffer;
     pipeline->accepted = pipeline->start = pipeline->fill = pipeline->primed = n;
+    pipeline->is_lent = true;
     return pipeline->current;
 }
 
 void sl_pipeline_begin_file(struct sl_pipeline *pipeline, struct sl_session *session)
 {
     pipeline->session = session;
+    pipeline->is_lent = false;
     session->times.ns[SL_STAGE_QUEUE] += pipeline->queued_ns;
     pipeline->queued_ns = 0;
     if (pipeline->current != NULL && pipeline->start > pipeline->accepted)
@@ -395,8 +397,7 @@ void sl_pipeline_yield_if_stalled(struct sl_pipeline *pipeline, uint64_t now_ns)
     }
     /* Speed has not earned a short one its buffer: it is to be over in time. */
     uint64_t since_ns = pipeline->is_short ? pipeline->taken_ns : pipeline->touched_ns;
-    bool is_movable = (pipeline->session != NULL || pipeline->accepted == 0) &&
-                      pipeline->fill - pipeline->start < SL_SLAB_BLOCK_BYTES;
+    bool is_movable = !pipeline->is_lent && pipeline->fill - pipeline->start < SL_SLAB_BLOCK_BYTES;
     /* Bytes left in a carry without a next buffer would be lost if the body ended right now. */
     bool has_next = reserved_is_idle(pipeline) && pipeline->inflight + 1 < SL_PIPELINE_PIECES_MAX;
     if (!has_next || !is_movable || now_ns - since_ns < SLOW_SLAB_NS)

@@ -32,6 +32,7 @@ struct sl_pipeline {
 
     unsigned inflight, large_held;
     bool is_bulk, is_starved, is_closing;
+    bool is_lent;                   /* `current`, to who primes it, until a file begins */
     bool is_short;                  /* it would fit into a MEDIUM slab, and has not been slow */
     struct sl_mail later;           /* on_closed */
     uint64_t epoch_ns, epoch_bytes; /* the measure of speed */
@@ -63,7 +64,8 @@ struct sl_bytes sl_pipeline_window(const struct sl_pipeline *pipeline);
 void sl_pipeline_skip(struct sl_pipeline *pipeline, size_t n);
 
 /* The data of the file begins with n bytes, less than a block, that the caller knows: it puts them at the start of the
- * slab returned before sl_pipeline_begin_file. The pipeline is admitted and empty, and is not filled before either. */
+ * slab returned before sl_pipeline_begin_file; until then the slab stays. The pipeline is admitted and empty, and is
+ * not filled before either. */
 struct sl_slab *sl_pipeline_prime(struct sl_pipeline *pipeline, size_t n);
 
 /* From here on data belongs to `session` (RECEIVING); what is in the window moves to the front. */

@@ -349,6 +349,21 @@ static void tick_looks_at_nobody_but_who_holds_a_large_buffer(void **state)
 
 static const struct stretch short_put[] = {{true, 65536}};
 
+/* Who was given it reads into it, for longer than a stalled upload may keep one. */
+static void buffer_that_is_lent_is_not_moved(void **state)
+{
+    struct body body = {.u = &u, .stretches = short_put, .count = 1, .says_length = true};
+    body_start(&body);
+    UPLOAD_UNTIL(&u, body.rooms > 0);
+    struct sl_slab *lent = sl_pipeline_prime(&body.pipeline, 0);
+    assert_int_equal(lent->class, SL_SLAB_MEDIUM);
+    sl_pipeline_yield_if_stalled(&body.pipeline, body.pipeline.taken_ns + 3 * SL_SEC);
+    assert_ptr_equal(body.pipeline.current, lent);
+    assert_int_equal(lent->state, SL_SLAB_FILLING);
+    bodies_finish(&body, 1);
+    assert_int_equal(u.intake.medium_held, 0);
+}
+
 static void short_body_goes_to_the_disk_as_one_piece(void **state)
 {
     struct body body = {.u = &u, .stretches = short_put, .count = 1, .says_length = true};
@@ -596,6 +611,7 @@ int main(void)
         FAKE(held_writes_stop_the_room_and_let_go_on),
         FAKE(stalled_upload_gives_its_large_buffer_back),
         FAKE(tick_looks_at_nobody_but_who_holds_a_large_buffer),
+        FAKE(buffer_that_is_lent_is_not_moved),
         FAKE(short_body_goes_to_the_disk_as_one_piece),
         FAKE(short_bodies_share_a_part_of_the_buffers),
         FAKE(slow_short_upload_gives_its_medium_buffer_back),
