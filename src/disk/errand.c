@@ -12,8 +12,14 @@ struct here {
     struct sl_link begun;
 };
 
+static bool waits_for_long(enum sl_disk_kind kind)
+{
+    return kind == SL_DISK_SYNC || kind == SL_DISK_COPY || kind == SL_DISK_LIST || kind == SL_DISK_LOCK;
+}
+
 static void here_submit(struct sl_disk *disk, struct sl_disk_op *op)
 {
+    assert(!waits_for_long(op->kind)); /* the other errands would wait along */
     sl_list_append(&((struct here *)disk)->begun, &op->link);
 }
 

@@ -216,12 +216,9 @@ static void take_turn(struct sl_store_object *object)
     sl_name_turn_take(object->store, &object->turn, object->path, look_first);
 }
 
-static void on_folder_open(struct sl_dir_walk *walk)
+static void go_into_folder(struct sl_store_object *object)
 {
-    struct sl_store_object *object = SL_CONTAINER_OF(walk, struct sl_store_object, walk);
-    if (walk->err != SL_OK)
-        commit_fail(object, walk->err, walk->sys_errno);
-    else if (object->is_linked)
+    if (object->is_linked)
         look_for_itself(object);
     else if (needs_turn(object))
         sl_local_come_home(object, take_turn);
@@ -229,9 +226,34 @@ static void on_folder_open(struct sl_dir_walk *walk)
         commit_run(object, COMMIT_LINK);
 }
 
+static void on_folder_made(struct sl_dir_walk *walk)
+{
+    struct sl_store_object *object = SL_CONTAINER_OF(walk, struct sl_store_object, walk);
+    if (walk->err != SL_OK)
+        commit_fail(object, walk->err, walk->sys_errno);
+    else
+        go_away(object, go_into_folder);
+}
+
+static void make_folder(struct sl_store_object *object)
+{
+    sl_dir_make(object->store, &object->walk, object->path, on_folder_made);
+}
+
+static void on_folder_open(struct sl_dir_walk *walk)
+{
+    struct sl_store_object *object = SL_CONTAINER_OF(walk, struct sl_store_object, walk);
+    if (walk->err == SL_NOT_FOUND && walk->folder_len > 0)
+        sl_local_come_home(object, make_folder);
+    else if (walk->err != SL_OK)
+        commit_fail(object, walk->err, walk->sys_errno);
+    else
+        go_into_folder(object);
+}
+
 static void open_folder(struct sl_store_object *object)
 {
-    sl_dir_walk_start(object->store, &object->walk, object->path, on_folder_open);
+    sl_dir_open(object->store, &object->walk, object->path, on_folder_open);
 }
 
 static void sync_file(struct sl_store_object *object)

@@ -18,8 +18,8 @@ const char *sl_local_leaf(const struct sl_path *path)
 }
 
 /* ---- the walk ----
- * First the whole path at once, for mostly it is there. Only when it is not, segment by segment:
- * make, open, sync the parent if something was made, close the parent. */
+ * First the whole path at once, for mostly it is there. Only when it is not, and at home, for syncs are long, segment
+ * by segment: make, open, sync the parent if something was made, close the parent. */
 
 enum walk_step { WALK_WHOLE, WALK_MKDIR, WALK_OPEN, WALK_SYNC_PARENT, WALK_CLOSE_PARENT, WALK_CLOSE_FAILED };
 
@@ -106,11 +106,6 @@ static void on_walk_opened(struct sl_dir_walk *walk, const struct sl_disk_op *op
 
 static void on_walk_whole(struct sl_dir_walk *walk, const struct sl_disk_op *op)
 {
-    if (op->err == SL_NOT_FOUND && walk->folder_len > 0) {
-        walk->parent_fd = walk->store->root->files_fd;
-        walk_mkdir(walk);
-        return;
-    }
     walk->dir_fd = (int)op->result;
     walk_note(walk, op);
     walk_finish(walk, op->err);
@@ -158,8 +153,8 @@ static void on_walk_step(struct sl_disk_op *op, void *ctx)
     }
 }
 
-void sl_dir_walk_start(struct sl_store *store, struct sl_dir_walk *walk, struct sl_path *path,
-                       void (*on_done)(struct sl_dir_walk *walk))
+void sl_dir_open(struct sl_store *store, struct sl_dir_walk *walk, struct sl_path *path,
+                 void (*on_done)(struct sl_dir_walk *walk))
 {
     *walk = (struct sl_dir_walk){.store = store,
                                  .path = path,
@@ -172,6 +167,20 @@ void sl_dir_walk_start(struct sl_store *store, struct sl_dir_walk *walk, struct 
     if (walk->folder_len > 0)
         path->text[walk->folder_len] = '\0';
     sl_disk_open(store->disk, &walk->op, store->root->files_fd, whole, directory_how(), on_walk_step, walk);
+}
+
+void sl_dir_make(struct sl_store *store, struct sl_dir_walk *walk, struct sl_path *path,
+                 void (*on_done)(struct sl_dir_walk *walk))
+{
+    *walk = (struct sl_dir_walk){.store = store,
+                                 .path = path,
+                                 .folder_len = sl_local_folder_len(path),
+                                 .parent_fd = store->root->files_fd,
+                                 .dir_fd = -1,
+                                 .on_done = on_done};
+    assert(walk->folder_len > 0);
+    path->text[walk->folder_len] = '\0';
+    walk_mkdir(walk);
 }
 
 /* ---- group sync ----

@@ -72,11 +72,14 @@ size_t sl_local_folder_len(const struct sl_path *path);
 /* The part behind the last '/'; points into path. */
 const char *sl_local_leaf(const struct sl_path *path);
 
-/* Opens the folder of `path` below files/ (files/ itself for a path of one segment), making what is missing; at
- * durability full the entries made are on disk when it is done. path: lent until on_done, when walk->err tells and
- * walk->dir_fd is the caller's (-1 on failure). */
-void sl_dir_walk_start(struct sl_store *store, struct sl_dir_walk *walk, struct sl_path *path,
-                       void (*on_done)(struct sl_dir_walk *walk));
+/* Opens the folder of `path` below files/ (files/ itself for a path of one segment). path: lent until on_done, when
+ * walk->err tells and walk->dir_fd is the caller's (-1 on failure). */
+void sl_dir_open(struct sl_store *store, struct sl_dir_walk *walk, struct sl_path *path,
+                 void (*on_done)(struct sl_dir_walk *walk));
+/* The same, making what is missing of it; at durability full the entries made are on disk when it is done, so not away
+ * from the loop. path: of more than one segment. */
+void sl_dir_make(struct sl_store *store, struct sl_dir_walk *walk, struct sl_path *path,
+                 void (*on_done)(struct sl_dir_walk *walk));
 
 /* Waits for a sync of the folder of `path`, open as waiter->dir_fd, that begins after this call. */
 void sl_dirsync_wait(struct sl_store *store, const struct sl_path *path, struct sl_dirsync_waiter *waiter,
