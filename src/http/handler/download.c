@@ -75,10 +75,10 @@ static void close_file(struct download *download)
 static void give_back(struct download *download)
 {
     download->request = NULL;
+    sl_turn_end(download->front); /* it tells of the request, and nothing is read into it */
     if (download->is_busy)
         return;
-    sl_turn_end(&download->turns[0]);
-    sl_turn_end(&download->turns[1]);
+    sl_turn_end(download->back);
     if (download->is_open)
         close_file(download);
     else

@@ -422,7 +422,8 @@ static void end_of_the_request_while_a_piece_is_read_ahead_waits_for_it(void **s
     assert_int_equal(fake_disk_held(h.u.disk), 1);
     exchange_end(&x);
     upload_settle(&h.u);
-    assert_int_equal(h.http->download_slabs, 2); /* the disk still writes there */
+    assert_int_equal(h.http->download_slabs, 1);     /* the disk still writes there */
+    assert_true(sl_list_is_empty(&h.http->senders)); /* or one who waits for the buffer that was sent cuts a ghost */
     fake_disk_release(h.u.disk);
     upload_settle(&h.u);
     assert_int_equal(h.http->download_slabs, 0);
