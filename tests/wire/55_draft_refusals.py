@@ -107,6 +107,7 @@ class Refused(Case):
                         self.assertIn(answer.status, (201, 204))
                     else:
                         self.problem(answer, 415, "patch-type")
+                        self.assertIn(PARTIAL, answer.headers["accept-patch"].split(", "))
                     self.assert_unchanged(target, int(is_right))
 
     def test_what_is_complete(self):

@@ -13,7 +13,6 @@
 
 #define PROBLEM           "https://iana.org/assignments/http-problem-types#"
 #define PARTIAL_TYPE      "application/partial-upload"
-#define TUS_TYPE          "application/offset+octet-stream"
 #define SF_INTEGER_MAX    UINT64_C(999999999999999) /* RFC 9651 section 3.3.1 */
 #define PROGRESS_MAX      3 /* some proxies and clients break off after five interim answers (golang/go's net/http) */
 #define PROGRESS_STEP_MIN ((uint64_t)32 << 20)
@@ -154,7 +153,7 @@ void sl_draft_put_limits(struct sl_request *request)
     if (request->http->intake->uploads == NULL)
         return;
     sl_reply_header(request, "upload-limit", limits_of(request, room, NULL, 0));
-    sl_reply_header(request, "accept-patch", SL_BYTES(PARTIAL_TYPE ", " TUS_TYPE));
+    sl_resumption_put_patch_types(request);
 }
 
 /* ---- interim answers ---- */
@@ -327,6 +326,8 @@ static void reply_refused(struct sl_resumption *r, sl_err err)
         sl_reply_number(r->request, "upload-offset", r->resumable.state.offset);
     if (err == SL_TOO_LARGE)
         put_limits(r);
+    if (err == SL_PATCH_TYPE)
+        sl_resumption_put_patch_types(r->request);
     sl_resumption_problem(r, err, type_of(r, err));
 }
 

@@ -529,6 +529,11 @@ void sl_resumption_open(struct sl_resumption *r, struct sl_bytes id)
                       on_change, r);
 }
 
+void sl_resumption_put_patch_types(struct sl_request *request)
+{
+    sl_reply_header(request, "accept-patch", SL_BYTES("application/partial-upload, application/offset+octet-stream"));
+}
+
 void sl_resumption_refuse(struct sl_resumption *r, sl_err err)
 {
     assert(!r->has_resumable && !r->has_pipeline);

@@ -120,6 +120,9 @@ void sl_resumption_hand_over(struct sl_resumption *r, void (*on_closed)(struct s
  * keeps nobody from the upload. From `looked`, of one that has a file. */
 void sl_resumption_reply_file(struct sl_resumption *r);
 
+/* Adds Accept-Patch (RFC 5789 sections 2.2 and 3.1). */
+void sl_resumption_put_patch_types(struct sl_request *request);
+
 /* The URL of this upload, in the request's pool. */
 struct sl_bytes sl_resumption_url(struct sl_resumption *r);
 

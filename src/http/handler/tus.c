@@ -145,6 +145,8 @@ static void refused(struct sl_resumption *r, sl_err err)
         sl_reply_header(request, "tus-version", SL_BYTES(SL_TUS_PROTOCOL));
     if (err == SL_OFFSET)
         sl_reply_number(request, "upload-offset", r->resumable.state.offset);
+    if (err == SL_PATCH_TYPE)
+        sl_resumption_put_patch_types(request);
     if (r->purpose == SL_RESUMPTION_APPEND && r->is_known && err != SL_UPLOAD_GONE)
         put_expiry(r);
     if (r->purpose == SL_RESUMPTION_LOOK)
