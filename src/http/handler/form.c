@@ -289,7 +289,7 @@ static struct sl_room decide_and_make_room(struct form *form)
         size_t undecided = sl_pipeline_window(&form->pipeline).len;
         struct sl_room room = sl_pipeline_room(&form->pipeline);
         /* A new buffer may have brought along bytes that were carried over: they come first. */
-        if (sl_pipeline_window(&form->pipeline).len == undecided || form->pipeline.is_starved)
+        if (sl_pipeline_window(&form->pipeline).len == undecided)
             return room;
     }
 }
