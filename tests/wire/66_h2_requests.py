@@ -234,6 +234,17 @@ class Uploads(Sending):
             self.assertIsNone(client.answers[1].reset)
         self.assertEqual(self.server.path("there").read_bytes(), b"before")
 
+    def test_trailers_behind_a_reset_are_no_head_that_does_not_end(self):
+        """They crossed it, and nobody tells us when they are over."""
+        with Sluice(head_timeout=1) as server, H2(server) as client:
+            client.request(1, "PUT", "/healthz", end=False)
+            self.assertEqual(client.answer(1).status, 405)
+            client.read_until(lambda: client.answers[1].reset is not None, "its reset")
+            raw_head(client, 1, [("x-trailer", "late")])
+            with self.assertRaises(TimeoutError):  # nothing comes: a way to wait for longer than a head may take
+                client.read_until(lambda: False, "anything", 2.5)
+            self.assert_lives(client, 3)
+
     def test_an_upload_that_is_reset_stores_nothing(self):
         with H2(self.server) as client:
             self.put(client, 1, "reset")

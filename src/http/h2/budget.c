@@ -58,6 +58,16 @@ static bool is_padded_data(const unsigned char *head)
     return head[3] == NGHTTP2_DATA && (head[4] & NGHTTP2_FLAG_PADDED) && length_of(head) > 0;
 }
 
+static bool is_of_head(const unsigned char *head)
+{
+    return head[3] == NGHTTP2_HEADERS || head[3] == NGHTTP2_CONTINUATION;
+}
+
+static bool ends_head(const unsigned char *head)
+{
+    return head[4] & NGHTTP2_FLAG_END_HEADERS;
+}
+
 /* data: bytes of the payload that are no padding. */
 static double cost_of(struct sl_h2 *conn, uint32_t data, uint8_t type, uint8_t flags, int32_t id)
 {
@@ -78,6 +88,7 @@ static bool spend_frame(struct sl_h2 *conn)
     const unsigned char *head = conn->scan.head;
     uint32_t len = length_of(head), data = len;
     conn->scan.skip = len;
+    conn->scan.is_in_head = is_of_head(head) && (len > 0 || !ends_head(head));
     if (is_padded_data(head)) {
         conn->scan.skip--; /* the length of the padding is read already */
         data = len > 1u + head[9] ? len - 1 - head[9] : 0;
@@ -95,6 +106,7 @@ bool sl_h2_budget_scan(struct sl_h2 *conn, const char *bytes, size_t len, size_t
             uint32_t n = len - at < scan->skip ? (uint32_t)(len - at) : scan->skip;
             scan->skip -= n;
             at += n;
+            scan->is_in_head &= scan->skip > 0 || !ends_head(scan->head);
             continue;
         }
         scan->head[scan->head_len++] = (unsigned char)bytes[at++];
@@ -121,7 +133,8 @@ uint32_t sl_h2_scan_foretell(const struct sl_h2_scan *scan)
     return (scan->head[4] & NGHTTP2_FLAG_END_STREAM) ? 0 : length_of(scan->head);
 }
 
-bool sl_h2_budget_reset(struct sl_h2_budget *budget)
+/* Who was refused because others fill the loop is to ask again; only the work of it is counted. */
+bool sl_h2_budget_reset(struct sl_h2_budget *budget, uint32_t code)
 {
-    return spend(budget, RESET_COST);
+    return code == NGHTTP2_NO_ERROR || spend(budget, code == NGHTTP2_REFUSED_STREAM ? 1 : RESET_COST);
 }

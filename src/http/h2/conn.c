@@ -25,6 +25,7 @@ static void drop_streams(struct sl_h2 *conn, sl_err why)
     h2o_timeout_unlink(&conn->head_timer);
     h2o_timeout_unlink(&conn->idle_timer);
     conn->base.http->h2_queued_frames -= conn->queued;
+    conn->queued = 0;
     nghttp2_session_del(conn->session);
     conn->session = NULL;
     free(conn->out);
@@ -126,10 +127,13 @@ void sl_h2_set_idle(struct sl_h2 *conn, bool is_idle)
         h2o_timeout_link(conn->base.http->context.loop, &conn->base.http->keep_alive_timeout, &conn->idle_timer);
 }
 
-/* A head that does not end. Nothing else can come before its end. */
+/* A head that does not end. Nothing else can come before its end. Of one that it ignores nghttp2 does not tell the
+ * end. */
 static void on_head_timeout(h2o_timeout_entry_t *entry)
 {
-    sl_h2_give_up(SL_CONTAINER_OF(entry, struct sl_h2, head_timer), NGHTTP2_NO_ERROR, SL_HEAD_TIMEOUT);
+    struct sl_h2 *conn = SL_CONTAINER_OF(entry, struct sl_h2, head_timer);
+    if (conn->scan.is_in_head)
+        sl_h2_give_up(conn, NGHTTP2_NO_ERROR, SL_HEAD_TIMEOUT);
 }
 
 static void expect_head(struct sl_h2 *conn)
@@ -307,8 +311,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct sl_h2 *conn = user;
-    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
-        !sl_h2_budget_reset(&conn->budget))
+    if (frame->hd.type == NGHTTP2_RST_STREAM && !sl_h2_budget_reset(&conn->budget, frame->rst_stream.error_code))
         sl_h2_give_up(conn, NGHTTP2_ENHANCE_YOUR_CALM, SL_FLOOD);
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
         sl_h2_give_up(conn, frame->goaway.error_code, SL_BAD_FRAMING);         /* nghttp2's own; now counted */

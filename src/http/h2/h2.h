@@ -53,7 +53,8 @@ struct sl_h2_budget {
 struct sl_h2_scan {
     unsigned char head[10]; /* of a frame, and the length of its padding if it is DATA with one */
     unsigned head_len;
-    uint32_t skip; /* of the preface, or of a frame's payload */
+    uint32_t skip;   /* of the preface, or of a frame's payload */
+    bool is_in_head; /* the last byte of a HEADERS, or of its last CONTINUATION, is still to come */
 };
 
 enum sl_h2_phase { SL_H2_OPEN, SL_H2_NOTICED, SL_H2_GOING, SL_H2_ENDING };
@@ -180,7 +181,7 @@ int32_t sl_h2_scan_body(const struct sl_h2_scan *scan);
 /* How long the payload of the next frame will be, if the body that sl_h2_scan_body found goes on as before; 0: this
  * frame is its last. */
 uint32_t sl_h2_scan_foretell(const struct sl_h2_scan *scan);
-/* A stream was reset by us because of what the peer did, and costs as much as a reset by the peer. */
-bool sl_h2_budget_reset(struct sl_h2_budget *budget);
+/* A stream was reset by us. Because of what the peer did, it costs as much as a reset by the peer. */
+bool sl_h2_budget_reset(struct sl_h2_budget *budget, uint32_t code);
 
 #endif

@@ -86,6 +86,9 @@ static inline void h2_case_come_home(struct h2_case *c)
     H2_UNTIL_STEP(c, (void)0, h2_case_is_idle(c));
     assert_int_equal(c->h.http->h2_growth_bytes, 0);
     assert_int_equal(c->h.http->h2_held_bytes, 0);
+    assert_int_equal(c->h.http->h2_head_bytes, 0);
+    assert_int_equal(c->h.http->h2_queued_frames, 0);
+    assert_true(sl_list_is_empty(&c->h.http->senders));
     assert_int_equal(c->h.http->text_bytes, 0);
     assert_int_equal(c->h.http->download_slabs + c->h.http->download_smalls, 0);
     assert_int_equal(c->h.u.intake.bulk_pipelines, 0);
