@@ -398,6 +398,15 @@ static void *run(void *arg)
     return NULL;
 }
 
+static void init_changed(pthread_cond_t *changed)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker **worker_out, char *reason_out,
                        size_t room)
 {
@@ -411,7 +420,7 @@ sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker
     worker->drain_mail.on_arrival = on_drain;
     worker->end_mail.on_arrival = on_end;
     pthread_mutex_init(&worker->lock, NULL);
-    pthread_cond_init(&worker->changed, NULL);
+    init_changed(&worker->changed);
     worker->tls = sl_tls_acquire(options->tls);
     snprintf(reason_out, room, "the loop could not be set up");
     if (pthread_create(&worker->thread, NULL, run, worker) != 0)
@@ -424,10 +433,11 @@ sl_err sl_worker_start(const struct sl_worker_options *options, struct sl_worker
     return worker->start_err;
 }
 
+/* Of the clock that nobody sets: --shutdown-timeout is to hold also then. */
 static struct timespec ms_from_now(unsigned ms)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ms / 1000;
     until.tv_nsec += (long)(ms % 1000) * 1000000;
     if (until.tv_nsec >= 1000000000) {
@@ -452,7 +462,7 @@ bool sl_worker_wait_drained(struct sl_worker *worker, unsigned wait_ms)
 bool sl_worker_join(struct sl_worker *worker, unsigned wait_ms)
 {
     struct timespec until = ms_from_now(wait_ms);
-    return pthread_timedjoin_np(worker->thread, NULL, &until) == 0;
+    return pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
 }
 
 void sl_worker_destroy(struct sl_worker *worker)
