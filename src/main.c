@@ -549,6 +549,7 @@ int main(int argc, char *argv[], char *envp[])
     case SL_CONFIG_BAD: fprintf(stderr, "%s\n", message); return EXIT_BAD_CONFIG;
     case SL_CONFIG_OK: break;
     }
+    sl_config_fit_loops(&program.config);
     if (program.config.command != SL_COMMAND_SERVE)
         return run_command(&program.config);
     int signal_fd = block_signals(); /* before any thread, so that all inherit the mask */

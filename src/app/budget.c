@@ -56,8 +56,7 @@ static void deal_fds(const struct sl_config *config, uint64_t limit, struct sl_b
 
 static uint64_t buffer_bytes_of_loop(const struct sl_config *config)
 {
-    uint64_t regions = config->buffer_memory_bytes / config->loops / SL_SLAB_REGION_BYTES;
-    return (regions < 2 ? 2 : regions) * SL_SLAB_REGION_BYTES;
+    return config->buffer_memory_bytes / config->loops / SL_SLAB_REGION_BYTES * SL_SLAB_REGION_BYTES;
 }
 
 static bool has_tls(const struct sl_config *config)

@@ -3,6 +3,7 @@
  * higher source would have hidden it. */
 #include "sluice/app/config.h"
 #include "options.h"
+#include "sluice/mem/slab.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -308,6 +309,13 @@ static bool check_tls(struct sl_config_load *load)
     else
         return true;
     return false;
+}
+
+void sl_config_fit_loops(struct sl_config *config)
+{
+    uint64_t most = config->buffer_memory_bytes / SL_SLAB_POOL_BYTES_MIN;
+    if (config->loops > most)
+        config->loops = (unsigned)most;
 }
 
 enum sl_config_result sl_config_load(int argc, char *const argv[], char *const envp[], struct sl_config *config_out,

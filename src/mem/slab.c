@@ -68,9 +68,9 @@ struct sl_slab_pool *sl_slab_pool_create(size_t bytes)
     struct sl_slab_pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL)
         abort();
+    if (bytes < SL_SLAB_POOL_BYTES_MIN)
+        bytes = SL_SLAB_POOL_BYTES_MIN;
     pool->region_count = (unsigned)(bytes / SL_SLAB_REGION_BYTES);
-    if (pool->region_count < 2)
-        pool->region_count = 2;
     pool->regions = calloc(pool->region_count, sizeof *pool->regions);
     if (pool->regions == NULL)
         abort();

@@ -125,6 +125,9 @@ enum sl_config_result {
 SL_MUST_CHECK enum sl_config_result sl_config_load(int argc, char *const argv[], char *const envp[],
                                                    struct sl_config *config_out, char *message_out, size_t room);
 
+/* As many loops as buffer_memory_bytes is enough for, one a core of a large machine included. */
+void sl_config_fit_loops(struct sl_config *config);
+
 /* Gives the strings back. All-zero, NULL and disposed are fine. */
 void sl_config_dispose(struct sl_config *config);
 

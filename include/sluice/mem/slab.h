@@ -15,8 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SL_SLAB_REGION_BYTES ((size_t)1 << 20)
-#define SL_SLAB_BLOCK_BYTES  ((size_t)4096) /* what O_DIRECT wants offsets and lengths to be multiples of */
+#define SL_SLAB_REGION_BYTES   ((size_t)1 << 20)
+#define SL_SLAB_POOL_BYTES_MIN (2 * SL_SLAB_REGION_BYTES)
+#define SL_SLAB_BLOCK_BYTES    ((size_t)4096) /* what O_DIRECT wants offsets and lengths to be multiples of */
 
 enum sl_slab_class { SL_SLAB_SMALL, SL_SLAB_MEDIUM, SL_SLAB_LARGE, SL_SLAB_CLASSES };
 
@@ -38,7 +39,7 @@ struct sl_slab {
 
 struct sl_slab_pool;
 
-/* Maps `bytes` rounded down to whole regions, at least two. Aborts when the memory is not there: start-up only. */
+/* Maps `bytes` rounded down to whole regions, at least SL_SLAB_POOL_BYTES_MIN. Aborts when the memory is not there: start-up only. */
 struct sl_slab_pool *sl_slab_pool_create(size_t bytes);
 
 /* Every slab must be back. NULL is fine. */

@@ -88,7 +88,9 @@ static void what_is_not_configured_is_no_term_and_what_is_is_one(void **state)
     struct sl_budget budget, larger;
     more.tls_certs.count = 1;
     more.max_connections_per_address = more.max_uploads_per_address = 1;
-    more.loops = 32; /* each has two regions, whatever was asked for */
+    more.loops = 32;
+    sl_config_fit_loops(&more);
+    assert_int_equal(more.loops, 8); /* each has two regions, and all together no more than was asked for */
     sl_budget_make(&config, 100000, &budget);
     sl_budget_make(&more, 100000, &larger);
     assert_non_null(find(&larger, "TLS"));
