@@ -158,6 +158,7 @@ struct sl_store_object {
     uint64_t expected, allocated, size;
     struct sl_bytes first; /* lent while it is begun with them; else empty */
     uint64_t end;          /* of its bytes, where more was allocated ahead */
+    uint64_t claimed;      /* of the free space, where nobody told how much will come */
     /* of one that is kept: store/kept.h */
     const char *kept; /* its id, lent until it is idle again; after a commit, whether it is kept. NULL: it is not */
     bool is_linked;   /* after sl_store_resume: it has a name among the finished ones already */
@@ -218,6 +219,7 @@ struct sl_store_write {
     void *ctx;
     size_t *bytes_out; /* of sl_store_read_back */
     size_t len;
+    uint64_t claimed; /* of the free space */
 };
 
 /* Writes len bytes from slab->base + from at `offset`. slab: SEALED, shared: a reference is held until on_done. from

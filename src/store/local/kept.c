@@ -303,7 +303,7 @@ static void take_in_file(struct sl_store_object *object)
     uint64_t modified_ns = sl_local_modified_ns(stat);
     if (modified_ns < object->begun_ns)
         object->begun_ns = modified_ns;
-    object->size = object->allocated = object->end = stat->stx_size;
+    object->size = object->allocated = object->end = object->claimed = stat->stx_size;
     object->inode = stat->stx_ino;
     object->major = stat->stx_dev_major;
     object->minor = stat->stx_dev_minor;

@@ -39,6 +39,8 @@ struct sl_store_root {
     bool has_unnamed, has_direct, has_meta;
     bool has_coarse_times; /* the times of files are not of our clock, or not as fine */
     char summary[224];
+    _Atomic uint64_t free_bytes;    /* as of the last look of any loop, less what was claimed since */
+    _Atomic uint64_t writing_bytes; /* claimed for writes in flight, which a look does not see */
     pthread_mutex_t turns_lock;
     struct sl_link turns[SL_NAME_TURN_BUCKETS]; /* under turns_lock: those who have their turn, by name */
 };
@@ -61,7 +63,6 @@ struct sl_store {
     unsigned turns;          /* held or waited for */
     struct sl_disk_op statfs_op;
     struct statfs statfs;
-    uint64_t free_bytes; /* as of the last look, less what was claimed since */
 };
 
 /* "ext4"; static. */

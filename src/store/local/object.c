@@ -23,15 +23,27 @@ enum begin_step { BEGIN_OPEN, BEGIN_ALLOCATE, BEGIN_WRITE, BEGIN_CLOSE_FAILED, B
 
 static void on_begin_step(struct sl_disk_op *op, void *ctx);
 
-bool sl_store_has_room(const struct sl_store *store, uint64_t bytes)
+static bool is_enough(const struct sl_store *store, uint64_t free_bytes, uint64_t bytes)
 {
     uint64_t min_free = store->root->options.min_free;
-    return store->free_bytes >= min_free && bytes <= store->free_bytes - min_free;
+    return free_bytes >= min_free && bytes <= free_bytes - min_free;
 }
 
-static void claim(struct sl_store *store, uint64_t bytes)
+bool sl_store_has_room(const struct sl_store *store, uint64_t bytes)
 {
-    store->free_bytes -= bytes < store->free_bytes ? bytes : store->free_bytes;
+    return is_enough(store, sl_store_free_bytes(store), bytes);
+}
+
+/* Not to be promised to anybody else. false: so much is not free. */
+static bool claim(struct sl_store *store, uint64_t bytes)
+{
+    uint64_t free_bytes = sl_store_free_bytes(store);
+    do {
+        if (!is_enough(store, free_bytes, bytes))
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&store->root->free_bytes, &free_bytes, free_bytes - bytes,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
 }
 
 static void begin_tell(struct sl_store_object *object)
@@ -138,12 +150,11 @@ static uint64_t bytes_to_claim(const struct sl_store_object *object)
 
 static void begin_if_room(struct sl_store_object *object)
 {
-    uint64_t bytes = bytes_to_claim(object);
-    if (!sl_store_has_room(object->store, bytes)) {
+    object->claimed = bytes_to_claim(object);
+    if (!claim(object->store, object->claimed)) {
         begin_finish(object, SL_NO_SPACE);
         return;
     }
-    claim(object->store, bytes);
     if (object->first.base != NULL)
         sl_local_go_away(object, begin_open);
     else
@@ -212,7 +223,7 @@ static void expect_finish(struct sl_store_object *object, sl_err err)
 
 static void expect_allocate(struct sl_store_object *object)
 {
-    if (!sl_store_has_room(object->store, object->missing)) {
+    if (!claim(object->store, object->missing)) {
         expect_finish(object, SL_NO_SPACE);
         return;
     }
@@ -220,7 +231,6 @@ static void expect_allocate(struct sl_store_object *object)
         expect_finish(object, SL_OK);
         return;
     }
-    claim(object->store, object->missing);
     object->step = EXPECT_ALLOCATE;
     sl_disk_allocate(object->store->disk, &object->op, object->fd, object->wanted, on_expect_step, object);
 }
@@ -325,19 +335,72 @@ static void grow_ahead(struct sl_store_object *object, uint64_t end)
 {
     uint64_t step = grow_step(end);
     if (!object->is_bulk || object->is_grow_running || object->expected != SL_STORE_SIZE_UNKNOWN ||
-        object->allocated >= end + step / 4 || !sl_store_has_room(object->store, step))
+        object->allocated >= end + step / 4 || !claim(object->store, step))
         return;
-    claim(object->store, step);
+    object->claimed = end + step;
     object->is_grow_running = true;
     sl_disk_allocate(object->store->disk, &object->grow_op, object->fd, end + step, on_grown, object);
+}
+
+/* Of a length that nobody told, what is written is claimed as it comes. */
+static bool claim_up_to(struct sl_store_write *write, uint64_t end)
+{
+    struct sl_store_object *object = write->object;
+    if (object->expected != SL_STORE_SIZE_UNKNOWN || end <= object->claimed)
+        return true;
+    uint64_t bytes = end - object->claimed;
+    if (!claim(object->store, bytes))
+        return false;
+    object->claimed = end;
+    write->claimed = bytes;
+    atomic_fetch_add_explicit(&object->store->root->writing_bytes, bytes, memory_order_relaxed);
+    return true;
 }
 
 static void on_written(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_write *write = ctx;
+    atomic_fetch_sub_explicit(&write->object->store->root->writing_bytes, write->claimed, memory_order_relaxed);
     if (op->err != SL_OK)
         write->object->sys_errno = op->sys_errno;
     write->on_done(write, op->err, write->ctx);
+}
+
+/* A write for which there was no room when somebody looked last. */
+struct late_write {
+    struct sl_store_write *write;
+    struct sl_slab *slab;
+    size_t from, len;
+    uint64_t offset;
+    struct statfs statfs;
+};
+
+static void on_room_looked_at(struct sl_disk_op *op, void *ctx)
+{
+    struct late_write late = *(struct late_write *)ctx;
+    struct sl_store_write *write = late.write;
+    struct sl_store_object *object = write->object;
+    free(ctx);
+    if (op->err == SL_OK)
+        sl_local_set_free(object->store, &late.statfs);
+    if (claim_up_to(write, late.offset + late.len))
+        sl_disk_write(object->store->disk, &write->op, object->fd, late.slab, late.from, late.len, late.offset,
+                      on_written, write);
+    else
+        write->on_done(write, SL_NO_SPACE, write->ctx);
+    sl_slab_release(late.slab);
+}
+
+/* What was free a moment ago may be more now: here, too, nobody is refused without a fresh look. */
+static void write_late(struct sl_store_write *write, struct sl_slab *slab, size_t from, size_t len, uint64_t offset)
+{
+    struct sl_store *store = write->object->store;
+    struct late_write *late = malloc(sizeof *late);
+    if (late == NULL)
+        abort();
+    *late = (struct late_write){.write = write, .slab = slab, .from = from, .len = len, .offset = offset};
+    sl_slab_acquire(slab);
+    sl_disk_statfs(store->disk, &write->op, store->root->files_fd, &late->statfs, on_room_looked_at, late);
 }
 
 void sl_store_write(struct sl_store_object *object, struct sl_store_write *write, struct sl_slab *slab, size_t from,
@@ -349,7 +412,10 @@ void sl_store_write(struct sl_store_object *object, struct sl_store_write *write
     if (object->end < offset + len)
         object->end = offset + len;
     grow_ahead(object, offset + len);
-    sl_disk_write(object->store->disk, &write->op, object->fd, slab, from, len, offset, on_written, write);
+    if (claim_up_to(write, offset + len))
+        sl_disk_write(object->store->disk, &write->op, object->fd, slab, from, len, offset, on_written, write);
+    else
+        write_late(write, slab, from, len, offset);
 }
 
 void sl_store_set_bulk(struct sl_store_object *object, bool is_bulk)

@@ -275,7 +275,10 @@ bool sl_store_root_has_meta(const struct sl_store_root *root)
 
 void sl_local_set_free(struct sl_store *store, const struct statfs *fs)
 {
-    store->free_bytes = (uint64_t)fs->f_bavail * (uint64_t)fs->f_bsize;
+    struct sl_store_root *root = store->root;
+    uint64_t bytes = (uint64_t)fs->f_bavail * (uint64_t)fs->f_bsize;
+    uint64_t writing = atomic_load_explicit(&root->writing_bytes, memory_order_relaxed);
+    atomic_store_explicit(&root->free_bytes, writing < bytes ? bytes - writing : 0, memory_order_relaxed);
 }
 
 static void on_statfs(struct sl_disk_op *op, void *ctx)
@@ -293,7 +296,6 @@ struct sl_store *sl_store_create(struct sl_store_root *root, struct sl_disk *dis
     store->root = root;
     store->disk = disk;
     store->home = home;
-    store->free_bytes = UINT64_MAX;
     sl_list_init(&store->dirsyncs);
     struct statfs fs;
     if (fstatfs(root->files_fd, &fs) == 0)
@@ -312,7 +314,7 @@ void sl_store_destroy(struct sl_store *store)
 
 uint64_t sl_store_free_bytes(const struct sl_store *store)
 {
-    return store->free_bytes;
+    return atomic_load_explicit(&store->root->free_bytes, memory_order_relaxed);
 }
 
 void sl_store_tick(struct sl_store *store)

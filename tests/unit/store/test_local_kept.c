@@ -561,7 +561,7 @@ static void expect_more_than_there_is_changes_nothing(void **state)
     assert_int_equal(kept_resume(&c, &k, KEPT_ID), SL_OK);
     assert_int_equal(kept_expect(&c, (uint64_t)1 << 60), SL_NO_SPACE);
     assert_int_equal(blocks_of(KEPT_ID), before);
-    c.store->free_bytes = 0;
+    c.root->free_bytes = 0;
     assert_int_equal(kept_expect(&c, MIB), SL_OK); /* a fresh look */
     c.root->options.min_free = UINT64_MAX / 2;
     assert_int_equal(kept_expect(&c, SL_STORE_SIZE_UNKNOWN), SL_NO_SPACE);

@@ -121,7 +121,7 @@ static void full_disk_is_told_and_the_next_one_works(void **state)
 
     sl_store_tick(c.store);
     disk_loop_drain(c.disk);
-    assert_in_range(c.store->free_bytes, 1, 1 * MIB);
+    assert_in_range(sl_store_free_bytes(c.store), 1, 1 * MIB);
     assert_int_equal(ftruncate(filler, 0), 0);
     close(filler);
     assert_int_equal(store_put(&c, "fits", 2 * MIB, SL_CONFLICT_ERROR), SL_OK); /* no tick is needed */
@@ -138,6 +138,24 @@ static void min_free_counts_what_others_were_promised(void **state)
     c.object = first;
     store_abort(&c);
     assert_int_equal(store_put(&c, "fits", 2 * MIB, SL_CONFLICT_ERROR), SL_OK); /* at once */
+    small_umount();
+}
+
+/* Nobody told how much would come: it is refused as it comes, and with a look at what is free by now. */
+static void min_free_holds_for_what_has_no_length(void **state)
+{
+    small_mount(1 * MIB);
+    int filler = open(scratch_path(&c.scratch, "small/filler"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    assert_int_equal(fallocate(filler, 0, 0, 2 * MIB), 0);
+    sl_store_tick(c.store);
+    disk_loop_drain(c.disk);
+    assert_int_equal(store_begin(&c, SL_STORE_SIZE_UNKNOWN), SL_OK);
+    assert_int_equal(store_write(&c, 0, 512 << 10), SL_OK);
+    assert_int_equal(store_write(&c, 512 << 10, 1 * MIB), SL_NO_SPACE);
+    assert_int_equal(ftruncate(filler, 0), 0);
+    assert_int_equal(store_write(&c, 512 << 10, 1 * MIB), SL_OK); /* at once */
+    store_abort(&c);
+    close(filler);
     small_umount();
 }
 
@@ -231,6 +249,7 @@ int main(void)
         CASE(more_than_there_is_is_refused),
         CASE(full_disk_is_told_and_the_next_one_works),
         CASE(min_free_counts_what_others_were_promised),
+        CASE(min_free_holds_for_what_has_no_length),
         CASE(growth_runs_ahead_and_is_cut_at_commit),
         CASE(commit_and_abort_wait_for_the_growth),
         CASE(file_system_that_takes_no_space_ahead_is_no_hindrance),
