@@ -7,8 +7,8 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +33,7 @@ struct sl_transport {
     h2o_iovec_t *pieces;                     /* of the write under way */
     size_t piece_count, piece_at, piece_used;
     char peer_text[INET6_ADDRSTRLEN];
+    uint64_t taken;         /* bytes, when that was last asked */
     struct sl_peers *peers; /* NULL: nobody counts */
     struct sl_peer peer;
 };
@@ -391,6 +392,16 @@ void sl_transport_widen(struct sl_transport *transport)
 {
     int unsent = UNSENT_BYTES;
     (void)setsockopt(h2o_socket_get_fd(transport->socket), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+}
+
+bool sl_transport_has_moved(struct sl_transport *transport)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    uint64_t before = transport->taken;
+    if (getsockopt(h2o_socket_get_fd(transport->socket), IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+        transport->taken = info.tcpi_bytes_acked;
+    return transport->taken > before;
 }
 
 void sl_transport_shutdown_write(struct sl_transport *transport)

@@ -101,6 +101,22 @@ class Slow(unittest.TestCase):
                 select.select([], [], [], 0.2)
             self.assertEqual(sha256_of(b"".join(got)), sha256_of(data))
 
+    @dialects.only("h1", "h1-tls")
+    def test_nor_is_who_takes_a_piece_longer_than_that(self):
+        data = content(32 * 4096)  # one piece
+        with Sluice(write_timeout=1, durability="none") as server:
+            with raw(server) as client:
+                self.assertEqual(client.request("PUT", "/files/piece", data).status, 201)
+            with raw(server) as client:
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.send(b"GET /files/piece HTTP/1.1\r\nHost: wire.test\r\n\r\n")
+                status, headers = client.head()
+                got = []
+                for _ in range(32):  # the pace is the test: more than four seconds
+                    got.append(client.take(4096))
+                    select.select([], [], [], 0.15)
+                self.assertEqual((status, sha256_of(b"".join(got))), (200, sha256_of(data)))
+
 
 class Explained(unittest.TestCase):
     def test_the_type_of_a_problem_is_a_page_that_explains_it(self):

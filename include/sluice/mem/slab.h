@@ -39,7 +39,8 @@ struct sl_slab {
 
 struct sl_slab_pool;
 
-/* Maps `bytes` rounded down to whole regions, at least SL_SLAB_POOL_BYTES_MIN. Aborts when the memory is not there: start-up only. */
+/* Maps `bytes` rounded down to whole regions, at least SL_SLAB_POOL_BYTES_MIN. Aborts when the memory is not there:
+ * start-up only. */
 struct sl_slab_pool *sl_slab_pool_create(size_t bytes);
 
 /* Every slab must be back. NULL is fine. */

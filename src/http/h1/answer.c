@@ -6,9 +6,14 @@
 
 #define PROOF_BYTES ((uint64_t)256 << 10)
 
+/* A piece is long for a slow reader: who took some of it has its time once more. */
 static void on_write_timeout(h2o_timeout_entry_t *entry)
 {
     struct sl_h1 *conn = SL_CONTAINER_OF(entry, struct sl_h1, base.timer);
+    if (sl_transport_has_moved(conn->base.transport)) {
+        sl_connection_set_timer(&conn->base, &conn->base.http->write_timeout, on_write_timeout);
+        return;
+    }
     sl_transport_reset_on_close(conn->base.transport); /* what it did not read need not wait in the kernel */
     sl_h1_close(conn, SL_CLIENT_GONE);
 }

@@ -57,10 +57,16 @@ static void end(struct sl_h2 *conn)
 
 /* ---- timers: each stream has its own; these are for when there is none, or nothing is read ---- */
 
+static void set_timer(struct sl_h2 *conn);
+
 /* Who was told to go does not, or what we write is not read. */
 static void on_stuck(h2o_timeout_entry_t *entry)
 {
     struct sl_h2 *conn = SL_CONTAINER_OF(entry, struct sl_h2, base.timer);
+    if (conn->is_writing && conn->why_close == SL_OK && sl_transport_has_moved(conn->base.transport)) {
+        set_timer(conn);
+        return;
+    }
     sl_transport_reset_on_close(conn->base.transport);
     close_conn(conn, SL_CLIENT_GONE);
 }
