@@ -77,7 +77,7 @@ static void sum_memory(const struct sl_config *config, struct sl_budget *budget)
         {"connections", budget->connections, SL_HTTP_CONNECTION_BYTES, "max-connections, each with a whole head"},
         {"TLS", has_tls(config) ? budget->connections : 0, SL_HTTP_TLS_BYTES, "a handshake, records in part"},
         {"uploads", (uint64_t)budget->files_max * loops, SL_HTTP_UPLOAD_BYTES, "as many as there are files for"},
-        {"HTTP/2", loops, sl_http_h2_bytes(), "heads, held bodies and unwritten frames of a loop"},
+        {"HTTP/2", loops, sl_http_h2_bytes(), "heads, answers, held bodies and unwritten frames of a loop"},
         {"forms", loops, sl_http_form_bytes(), "text fields, and the answers that tell them"},
         {"addresses", peers + owners, PEER_BYTES, "the counts of max-...-per-address"},
     };

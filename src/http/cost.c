@@ -8,7 +8,8 @@
 
 uint64_t sl_http_h2_bytes(void)
 {
-    return SL_H2_HEADS_BYTES_MAX + SL_H2_HELD_BYTES_MAX + SL_H2_QUEUES_MAX * SL_H2_QUEUED_BYTES + READ_BUFFER_BYTES;
+    return SL_H2_HEADS_BYTES_MAX + SL_H2_ANSWERS_BYTES_MAX + SL_H2_HELD_BYTES_MAX +
+           SL_H2_QUEUES_MAX * SL_H2_QUEUED_BYTES + READ_BUFFER_BYTES;
 }
 
 uint64_t sl_http_form_bytes(void)

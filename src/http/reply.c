@@ -69,28 +69,33 @@ void sl_reply_begin(struct sl_request *request, int status, size_t length, h2o_g
     h2o_start_response(h2o, generator);
 }
 
-/* One that is whole from the start. */
+/* One that is whole from the start, and stays where it is. */
 static void send_response(struct sl_request *request, int status, struct sl_bytes body)
 {
     static h2o_generator_t none;
     bool is_bodiless = status == 204 || status == 304;
     assert(!is_bodiless || body.len == 0);
-    struct sl_bytes kept = copy_to_pool(request, body);
-    h2o_iovec_t piece = {(char *)kept.base, kept.len};
+    h2o_iovec_t piece = {(char *)body.base, body.len};
     sl_reply_begin(request, status, is_bodiless ? SIZE_MAX : body.len, &none);
     h2o_send(&request->h2o, &piece, 1, H2O_SEND_STATE_FINAL);
 }
 
-void sl_reply_text(struct sl_request *request, int status, const char *type, struct sl_bytes body)
+void sl_reply_lent(struct sl_request *request, int status, const char *type, struct sl_bytes body)
 {
     sl_reply_header(request, "content-type", sl_bytes_of(type));
     sl_reply_header(request, "x-content-type-options", SL_BYTES("nosniff"));
     send_response(request, status, body);
 }
 
+void sl_reply_text(struct sl_request *request, int status, const char *type, struct sl_bytes body)
+{
+    (void)sl_request_hold(request, body.len); /* what it tells of is done: it must be told */
+    sl_reply_lent(request, status, type, copy_to_pool(request, body));
+}
+
 void sl_reply_empty(struct sl_request *request, int status)
 {
-    send_response(request, status, (struct sl_bytes){0});
+    send_response(request, status, (struct sl_bytes){"", 0});
 }
 
 struct sl_bytes sl_json_write(json_t *json, struct sl_room room)

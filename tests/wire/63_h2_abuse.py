@@ -521,6 +521,22 @@ class Stalls(Abuse):
             for h2 in clients:
                 h2.close()
 
+    def test_pages_that_nobody_reads_hold_no_more_than_they_may(self):
+        """Large ones, asked for by little."""
+        done = b"/done?" + b"&".join(b"file=%d" % number for number in range(200))
+        for target in (done, b"/errors", b"/"):
+            streams = list(itertools.islice(ids(), STREAMS_MAX))
+            with self.subTest(target[:10]), self.nobody_is_hurt(growth_mib=16 + GROWTH_MIB):
+                clients = [self.enterContext(H2(self.server, pairs={INITIAL_WINDOW_SIZE: 0})) for _ in range(CONNECTIONS)]
+                for h2 in clients:
+                    h2.send(b"".join(get(i, head(b"GET", target)) for i in streams))
+                for h2 in clients:
+                    h2.read_until(lambda: all(h2.answers[i].status or h2.answers[i].reset for i in streams),
+                                  "an answer, or a refusal, of each", 60)
+                faults.note(f"{sum(h2.answers[i].status == 200 for h2 in clients for i in streams)} answers")
+                for h2 in clients:
+                    h2.close()
+
     def test_uploads_that_never_end_hold_no_more_than_they_may(self):
         """More streams than there are buffers for: what no sink has room for is held, within a bound of its own."""
         held, of_each = 64 * MIB, 100_000

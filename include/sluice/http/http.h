@@ -56,6 +56,7 @@ struct sl_http {
     char *h2_buffer; /* received bytes, for the length of a call; NULL until HTTP/2 is spoken */
     unsigned h2_spare_count;
     uint64_t h2_head_bytes;    /* likewise: what open streams keep of their heads */
+    uint64_t h2_answer_bytes;  /* likewise: and of answers that their clients have not taken */
     uint64_t h2_queued_frames; /* likewise: what waits to be written */
     bool is_draining;
     uint64_t id_state; /* of the request ids we make */

@@ -57,6 +57,7 @@ struct sl_body_ops {
     void (*resume)(struct sl_request *request);
     void (*cut)(struct sl_request *request);
     void (*interim)(struct sl_request *request, int status, const struct sl_interim_field *fields, size_t count);
+    bool (*hold)(struct sl_request *request, size_t bytes); /* sl_request_hold; NULL: always */
 };
 
 struct sl_request {
@@ -89,6 +90,13 @@ struct sl_request {
 static inline struct sl_request *sl_request_of(h2o_req_t *h2o)
 {
     return (struct sl_request *)h2o;
+}
+
+/* Counts `bytes` that the answer will hold until its client has taken it. false: of such there are more already than
+ * there are to be. One of HTTP/1 holds its connection, and so is counted with that. */
+static inline bool sl_request_hold(struct sl_request *request, size_t bytes)
+{
+    return request->body_ops->hold == NULL || request->body_ops->hold(request, bytes);
 }
 
 /* The value of a header by its lower-case name; empty if it is not there. */

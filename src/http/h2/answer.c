@@ -6,6 +6,14 @@
 
 #define PROGRESS_BYTES 4096 /* a reader that takes less in a write timeout is given up */
 
+bool sl_h2_hold(struct sl_request *request, size_t bytes)
+{
+    struct sl_http *http = request->http;
+    http->h2_answer_bytes += bytes;
+    sl_h2_stream_of(request)->answer_bytes += bytes;
+    return http->h2_answer_bytes <= SL_H2_ANSWERS_BYTES_MAX;
+}
+
 /* ---- pieces ---- */
 
 static void on_write_timeout(h2o_timeout_entry_t *entry)

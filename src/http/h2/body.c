@@ -168,7 +168,7 @@ static void cut(struct sl_request *request)
 }
 
 const struct sl_body_ops sl_h2_body_ops = {
-    .start = start, .resume = resume, .interim = sl_h2_send_interim, .cut = cut};
+    .start = start, .resume = resume, .interim = sl_h2_send_interim, .cut = cut, .hold = sl_h2_hold};
 
 /* ---- what nobody wants ---- */
 

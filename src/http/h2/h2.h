@@ -27,6 +27,7 @@
 #define SL_H2_DECODED_BYTES_MAX ((size_t)256 << 10)  /* of a head: more, out of 9 frames, is a bomb */
 #define SL_H2_STREAM_BYTES      ((size_t)6 << 10)    /* what a stream costs beside its head: ours, h2o's, nghttp2's */
 #define SL_H2_HEADS_BYTES_MAX   ((uint64_t)32 << 20) /* of all streams of a loop; more are refused */
+#define SL_H2_ANSWERS_BYTES_MAX ((uint64_t)16 << 20) /* likewise, beside files; then pages are short, or refused */
 #define SL_H2_WINDOW_BYTES      ((int32_t)256 << 10) /* of a stream, to begin with */
 #define SL_H2_WINDOW_BYTES_MAX  ((int32_t)16 << 20)  /* 1 Gbit/s over 100 ms asks for 12.5 MB */
 #define SL_H2_GROWTH_BYTES_MAX  ((uint64_t)32 << 20) /* what all streams of a loop may have grown by */
@@ -90,8 +91,9 @@ struct sl_h2_stream {
     struct sl_link link, proceed_link;
     h2o_timeout_entry_t timer;
     /* in */
-    size_t head_bytes, head_count, head_room; /* room: of the loop's budget for heads */
-    sl_err err;                               /* of the head; answered when it is over */
+    size_t head_bytes, head_count;
+    size_t head_room, answer_bytes; /* of the loop's */
+    sl_err err;                     /* of the head; answered when it is over */
     struct sl_bytes authority, host;
     struct sl_h2_held held; /* came, but the sink had no room */
     bool has_held;          /* since its window was last looked at: its sink is slower than the path */
@@ -166,6 +168,7 @@ void sl_h2_held_use(struct sl_http *http, struct sl_h2_held *held, size_t n);
 void sl_h2_held_dispose(struct sl_http *http, struct sl_h2_held *held);
 
 /* answer.c */
+bool sl_h2_hold(struct sl_request *request, size_t bytes);
 void sl_h2_init_answer(struct sl_h2_stream *stream);
 int sl_h2_on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user);
 void sl_h2_send_interim(struct sl_request *request, int status, const struct sl_interim_field *fields, size_t count);

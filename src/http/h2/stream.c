@@ -252,6 +252,7 @@ void sl_h2_stream_destroy(struct sl_h2_stream *stream, sl_err why)
     http->h2_held_bytes -= stream->held.bytes;
     http->h2_growth_bytes -= (uint64_t)(stream->window - SL_H2_WINDOW_BYTES);
     http->h2_head_bytes -= stream->head_room;
+    http->h2_answer_bytes -= stream->answer_bytes;
     sl_h2_held_dispose(conn->base.http, &stream->held);
     sl_link_unlink(&stream->link);
     sl_link_unlink(&stream->proceed_link);

@@ -64,6 +64,7 @@ struct done {
     struct sl_bytes items[FILES_MAX];
     size_t count;
     uint64_t more;
+    bool is_full; /* it may hold no more names: the rest is counted */
 };
 
 static const char page_top[] =
@@ -131,6 +132,7 @@ static void add_item(struct done *done, sl_err err)
     struct sl_bytes url = sl_reply_url(request, &done->path);
     struct sl_bytes name = err == SL_OK && meta->name.len > 0 ? meta->name : sl_path_leaf(&done->path);
     size_t room = 6 * (url.len + name.len) + 2 * SL_HASH_BYTES_MAX + 256;
+    done->is_full = !sl_request_hold(request, 2 * room); /* once more in the page */
     struct sl_text text;
     sl_text_init(&text, h2o_mem_alloc_pool(&request->h2o.pool, room), room);
     sl_text_put(&text, SL_BYTES("<li><a href=\""));
@@ -183,7 +185,7 @@ static bool next_path(struct done *done)
             done->more += more;
         if (file.len == 0 || sl_path_decode(file, &done->path) != SL_OK)
             continue;
-        if (done->count < FILES_MAX)
+        if (done->count < FILES_MAX && !done->is_full)
             return true;
         done->more++;
     }

@@ -56,6 +56,10 @@ void sl_handle_errors_page(struct sl_request *request)
         const struct sl_err_row *row = sl_err_row(err);
         room += 128 + 3 * strlen(row->code) + 6 * (strlen(row->title) + strlen(row->detail));
     }
+    if (!sl_request_hold(request, room)) {
+        sl_reply_problem(request, SL_BUSY, NULL);
+        return;
+    }
     struct sl_text text;
     sl_text_init(&text, h2o_mem_alloc_pool(&request->h2o.pool, room), room);
     sl_text_put(&text, SL_BYTES(page_top));

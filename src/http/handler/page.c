@@ -14,7 +14,7 @@ void sl_page_reply(struct sl_request *request, const char *policy, struct sl_byt
 {
     sl_reply_header(request, "content-security-policy", sl_bytes_of(policy));
     sl_reply_header(request, "referrer-policy", SL_BYTES("no-referrer"));
-    sl_reply_text(request, 200, "text/html; charset=utf-8", body);
+    sl_reply_lent(request, 200, "text/html; charset=utf-8", body);
 }
 
 void sl_page_put_escaped(struct sl_request *request, struct sl_text *text, struct sl_bytes raw)

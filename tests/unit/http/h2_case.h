@@ -87,6 +87,7 @@ static inline void h2_case_come_home(struct h2_case *c)
     assert_int_equal(c->h.http->h2_growth_bytes, 0);
     assert_int_equal(c->h.http->h2_held_bytes, 0);
     assert_int_equal(c->h.http->h2_head_bytes, 0);
+    assert_int_equal(c->h.http->h2_answer_bytes, 0);
     assert_int_equal(c->h.http->h2_queued_frames, 0);
     assert_true(sl_list_is_empty(&c->h.http->senders));
     assert_int_equal(c->h.http->text_bytes, 0);

@@ -27,7 +27,15 @@ struct exchange {
     size_t len, length; /* length: as announced */
     bool is_sending;    /* a piece was handed over and not yet taken */
     bool is_there, is_over, is_cut;
+    size_t held, hold_max; /* the answer; 0: as much as it likes */
 };
+
+static inline bool exchange_hold(struct sl_request *request, size_t bytes)
+{
+    struct exchange *x = SL_CONTAINER_OF(request, struct exchange, request);
+    x->held += bytes;
+    return x->hold_max == 0 || x->held <= x->hold_max;
+}
 
 static inline void http_case_on_closed(void *ctx)
 {
@@ -101,6 +109,8 @@ static inline void exchange_begin(struct exchange *x, struct http_case *h, const
             h2o_add_header_by_str(&h2o->pool, &h2o->headers, headers[0], strlen(headers[0]), 0, NULL, headers[1],
                                   strlen(headers[1]));
     }
+    static const struct sl_body_ops ops = {.hold = exchange_hold};
+    x->request.body_ops = &ops;
     x->request.is_body_complete = x->is_there = true;
     sl_request_begin(&x->request, h->http, "test", false);
 }

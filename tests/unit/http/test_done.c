@@ -9,9 +9,11 @@
 
 static struct handler_case c;
 static const char *query;
+static size_t hold_max;
 
 static void begin(struct handler_case *d)
 {
+    d->x.hold_max = hold_max;
     exchange_begin(&d->x, &d->h, "GET", NULL);
     d->x.request.query = sl_bytes_of(query);
     sl_handle_done_page(&d->x.request);
@@ -22,6 +24,7 @@ static int setup(void **state)
     handler_case_open(&c, TEST_FAKE);
     c.begin = begin;
     query = "file=f&file=g";
+    hold_max = 0;
     scratch_put(&c.h.u.scratch, "files/f", "five!");
     scratch_put(&c.h.u.scratch, "files/g", "x");
     assert_int_equal(truncate(scratch_path(&c.h.u.scratch, "files/g"), 3 << 19), 0);
@@ -75,6 +78,17 @@ static void page_looks_up_200_files_and_counts_the_others(void **state)
     assert_int_equal(count_of("<li>and 10 more</li>"), 1);
 }
 
+/* Who asks for many and reads none is to hold no more than others leave. */
+static void page_for_which_there_is_no_memory_counts_the_others(void **state)
+{
+    query = "file=f&file=g&file=f&more=2";
+    hold_max = 1;
+    handler_case_run(&c);
+    expect_page();
+    assert_int_equal(count_of("<p>5 bytes</p>"), 1);
+    assert_int_equal(count_of("<li>and 4 more</li>"), 1);
+}
+
 static void page_of_no_file_is_404(void **state)
 {
     static const char *const queries[] = {"", "&", "more=3", "file=..", "File=f", "file"};
@@ -112,6 +126,7 @@ int main(void)
     const struct CMUnitTest cases[] = {
         CASE(page_tells_names_sizes_and_what_is_gone),
         CASE(page_looks_up_200_files_and_counts_the_others),
+        CASE(page_for_which_there_is_no_memory_counts_the_others),
         CASE(page_of_no_file_is_404),
         CASE(page_on_a_disk_that_fails_says_so_of_that_file),
         CASE(page_whose_client_goes_gives_all_back),
