@@ -32,7 +32,7 @@ static void look_at_file_system(struct sl_doctor *doctor)
         bool is_there;
         const char *what, *cure, *words;
     } rows[] = {
-        {facts->has_unnamed, "O_TMPFILE", "ext4, xfs or btrfs; it works all the same",
+        {facts->has_unnamed, "O_TMPFILE", "ext4 or xfs; it works all the same",
          "no unnamed files: uploads are written under a name and removed after a crash"},
         {facts->has_direct || doctor->config->direct == SL_DIRECT_OFF, "O_DIRECT",
          "ext4, xfs or btrfs on a disk of its own",

@@ -527,7 +527,8 @@ class Stalls(Abuse):
         for target in (done, b"/errors", b"/"):
             streams = list(itertools.islice(ids(), STREAMS_MAX))
             with self.subTest(target[:10]), self.nobody_is_hurt(growth_mib=16 + GROWTH_MIB):
-                clients = [self.enterContext(H2(self.server, pairs={INITIAL_WINDOW_SIZE: 0})) for _ in range(CONNECTIONS)]
+                clients = [self.enterContext(H2(self.server, pairs={INITIAL_WINDOW_SIZE: 0}))
+                           for _ in range(CONNECTIONS)]
                 for h2 in clients:
                     h2.send(b"".join(get(i, head(b"GET", target)) for i in streams))
                 for h2 in clients:

@@ -1,7 +1,7 @@
 """Power loss: at durability full, what was acknowledged is there after the journal is replayed; names and bytes.
 
 The power is cut by the shutdown ioctl of ext4 and xfs on a loop file system: what was not on its disk is gone, the
-journal's tail too. What this cannot show is a disk that lies about its own cache. SLUICE_ROUNDS sets how often each
+journal's tail too. btrfs has none, so its disk is copied while nobody writes. What this cannot show is a disk that lies about its own cache. SLUICE_ROUNDS sets how often each
 case is repeated, for a soak.
 """
 
@@ -24,10 +24,6 @@ class Power:
         self.fs = faults.loop_fs(self, mib=512, kind=self.kind)
         self.root = os.path.join(self.fs.path, "root")
 
-    def cut_power(self, server):
-        self.fs.cut_power()
-        server.kill()
-
     def cut_power_under_load(self, load, is_journal_kept=False, **options):
         """Returns what the clients had been promised when the lights went out."""
         with support.Sluice(root=self.root, engine=self.engine, **options) as server:
@@ -36,7 +32,7 @@ class Power:
                 if is_journal_kept:
                     self.fs.commit_journal()
                 acked = clients.promised()
-                self.cut_power(server)
+                faults.cut_power(self.fs, server)
         self.fs.unmount()
         self.fs.mount()
         return acked
@@ -73,7 +69,7 @@ class Power:
             form = faults.BigForm(1 + number * 1000)
             with support.Sluice(root=self.root, engine=self.engine, name="{filename}") as server:
                 with form.send_until_one_is_seen(server):
-                    self.cut_power(server)
+                    faults.cut_power(self.fs, server)
             self.fs.unmount()
             self.fs.mount()
             seen.append(len(server.stored()))
@@ -109,7 +105,17 @@ class PowerLossXfs(Power):
     kind = "xfs"
 
 
-faults.on_each_engine(globals(), PowerLoss, PowerLossXfs)
+class PowerLossBtrfs(Power):
+    kind = "btrfs"
+    test_data_may_lose_names_but_shows_no_part = None  # its journal is that of what was synced
+
+    def test_files_have_names_before_their_bytes_are_synced(self):
+        """Older kernels lose the bytes of those that had none, which the one that runs this may not."""
+        with support.Sluice(root=self.root, engine=self.engine) as server:
+            self.assertIn("btrfs, named temporary files", server.said("root"))
+
+
+faults.on_each_engine(globals(), PowerLoss, PowerLossXfs, PowerLossBtrfs)
 
 if __name__ == "__main__":
     unittest.main()

@@ -289,8 +289,7 @@ class Power(Crash):
     def cut_power(self, server):
         if self.clients is not None:
             self.clients.promise_no_more()
-        self.fs.cut_power()
-        server.kill()
+        faults.cut_power(self.fs, server)
 
     def cut_power_behind_a_commit(self, server):
         self.fs.commit_journal()
@@ -322,7 +321,11 @@ class PowerLossXfs(Power):
     kind = "xfs"
 
 
-faults.on_each_engine(globals(), Kill, PowerLoss, PowerLossXfs)
+class PowerLossBtrfs(Power):
+    kind = "btrfs"
+
+
+faults.on_each_engine(globals(), Kill, PowerLoss, PowerLossXfs, PowerLossBtrfs)
 
 if __name__ == "__main__":
     unittest.main()

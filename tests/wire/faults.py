@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -27,6 +28,14 @@ def loop_fs(test, **options):
     except (OSError, subprocess.CalledProcessError) as error:
         words = getattr(error, "stderr", None) or str(error)
         test.skipTest(f"no loop file system here (it takes root, a mkfs, a loop device): {words.strip()}")
+
+
+def cut_power(fs, server):
+    """Of the LoopFs that `server` writes to, and the server is gone with it."""
+    if fs.kind == "btrfs":
+        os.kill(server.pid, signal.SIGSTOP)
+    fs.cut_power()
+    server.kill()
 
 
 def on_each_engine(module, *cases):

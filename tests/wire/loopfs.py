@@ -1,7 +1,7 @@
 """A small file system in a file, of which a test may take away the power, the space or the right to write.
 
-Needs root, mkfs.ext4 or mkfs.xfs, and a loop device; faults.loop_fs() skips a test, with a word, where one of them is
-missing.
+Needs root, mkfs.ext4, mkfs.xfs or mkfs.btrfs, and a loop device; faults.loop_fs() skips a test, with a word, where one
+of them is missing.
 """
 
 import fcntl
@@ -33,6 +33,7 @@ class LoopFs:
     def __enter__(self):
         self.home = tempfile.mkdtemp(prefix="sluice-loopfs-")
         self.image = os.path.join(self.home, "image")
+        self.cut = os.path.join(self.home, "cut")
         self.path = os.path.join(self.home, "mount")
         try:
             os.mkdir(self.path)
@@ -54,6 +55,9 @@ class LoopFs:
         if self.kind == "xfs":
             assert self.mib >= XFS_LEAST_MIB and self.inodes is None
             run("mkfs.xfs", "-q", self.image)
+            return
+        if self.kind == "btrfs":
+            run("mkfs.btrfs", "-q", "-f", self.image)
             return
         inodes = [] if self.inodes is None else ["-N", str(self.inodes)]
         # -m 0: no blocks kept back for root, who would be the one to run out of space otherwise.
@@ -85,6 +89,8 @@ class LoopFs:
                 raise OSError(done.stderr)
             run("umount", "--lazy", self.path)
         self.is_mounted = False
+        if os.path.exists(self.cut):
+            os.replace(self.cut, self.image)
 
     def commit_journal(self):
         """Names that were made are on the disk now; bytes that nobody synced may not be."""
@@ -97,12 +103,25 @@ class LoopFs:
             os.close(fd)
 
     def cut_power(self):
-        """From now on nothing reaches the disk, and every operation fails."""
+        """From now on nothing reaches the disk, and every operation fails. btrfs has no such thing: what its disk has
+        now is kept, and is what will be mounted; nobody may be writing."""
+        if self.kind == "btrfs":
+            self.wait_for_the_disk()
+            run("cp", "--sparse=always", self.image, self.cut)
+            return
         fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.ioctl(fd, SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
         finally:
             os.close(fd)
+
+    def wait_for_the_disk(self):
+        """What is on the way to it arrives."""
+        quiet, seen = 0, None
+        while quiet < 10:
+            now = os.stat(self.image).st_mtime_ns
+            quiet, seen = (quiet + 1 if now == seen else 0), now
+            time.sleep(0.02)
 
     def remount(self, option):
         """option: "ro" or "rw". Read-only takes a moment in which nobody has a file open for writing."""

@@ -89,7 +89,8 @@ static int make_file(int dir_fd, const struct names *names, struct sl_store_fact
     char proc[32];
     int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
-    facts->has_unnamed = fd >= 0 && linkat(AT_FDCWD, proc, dir_fd, names->plain, AT_SYMLINK_FOLLOW) == 0;
+    facts->has_unnamed =
+        fd >= 0 && sl_local_syncs_unnamed(fd) && linkat(AT_FDCWD, proc, dir_fd, names->plain, AT_SYMLINK_FOLLOW) == 0;
     if (facts->has_unnamed)
         return fd;
     if (fd >= 0)

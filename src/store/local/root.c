@@ -131,6 +131,14 @@ bool sl_local_keeps_attributes(int fd)
            errno == EIO;
 }
 
+/* btrfs logged nothing of such a file, and its name without its bytes, before Linux 6.16 and what it was taken back to:
+ * after a loss of power it was there and empty. */
+bool sl_local_syncs_unnamed(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && fs.f_type != BTRFS_SUPER_MAGIC;
+}
+
 /* Not known is as good as coarse. */
 static bool has_coarse_times(int fd)
 {
@@ -149,7 +157,8 @@ static bool probe(struct sl_store_root *root)
     char proc[32], name[40];
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
     snprintf(name, sizeof name, SL_LOCAL_TEMP_PREFIX "%016" PRIx64 "-probe", root->run);
-    root->has_unnamed = fd >= 0 && linkat(AT_FDCWD, proc, root->uploads_fd, name, AT_SYMLINK_FOLLOW) == 0;
+    root->has_unnamed = fd >= 0 && sl_local_syncs_unnamed(fd) &&
+                        linkat(AT_FDCWD, proc, root->uploads_fd, name, AT_SYMLINK_FOLLOW) == 0;
     if (fd < 0)
         fd = openat(root->uploads_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd < 0)
