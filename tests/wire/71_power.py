@@ -1,7 +1,8 @@
 """Power loss: at durability full, what was acknowledged is there after the journal is replayed; names and bytes.
 
 The power is cut by the shutdown ioctl of ext4 and xfs on a loop file system: what was not on its disk is gone, the
-journal's tail too. btrfs has none, so its disk is copied while nobody writes. What this cannot show is a disk that lies about its own cache. SLUICE_ROUNDS sets how often each
+journal's tail too. btrfs has none, so its disk is copied while nobody writes. What this cannot show is a disk that lies
+about its own cache. SLUICE_ROUNDS sets how often each
 case is repeated, for a soak.
 """
 
