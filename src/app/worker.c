@@ -57,7 +57,7 @@ struct sl_worker {
     /* under lock */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* the two below */
-    bool is_start_known, is_drained;
+    bool is_start_known, is_drained, is_over;
     struct sl_tls *tls;
     bool is_gone; /* the thread reads no more mail */
     sl_err start_err;
@@ -376,9 +376,8 @@ static void leave_turn(struct sl_worker *worker)
     publish(worker);
 }
 
-static void *run(void *arg)
+static void serve(struct sl_worker *worker)
 {
-    struct sl_worker *worker = arg;
     pthread_setname_np(pthread_self(), "sl-loop");
     ask_for_short_slices();
     sl_err err = build(worker);
@@ -386,7 +385,7 @@ static void *run(void *arg)
         open_doors(worker);
     tell_start(worker, err);
     if (err != SL_OK)
-        return NULL; /* the process is about to end */
+        return; /* the process is about to end */
     publish(worker);
     sl_loop_measure(&worker->stats->lag);
     while (!may_leave(worker)) {
@@ -395,6 +394,16 @@ static void *run(void *arg)
     }
     sl_loop_measure(NULL);
     tear_down(worker);
+}
+
+static void *run(void *arg)
+{
+    struct sl_worker *worker = arg;
+    serve(worker);
+    pthread_mutex_lock(&worker->lock);
+    worker->is_over = true;
+    pthread_cond_signal(&worker->changed);
+    pthread_mutex_unlock(&worker->lock);
     return NULL;
 }
 
@@ -447,22 +456,27 @@ static struct timespec ms_from_now(unsigned ms)
     return until;
 }
 
-bool sl_worker_wait_drained(struct sl_worker *worker, unsigned wait_ms)
+/* for: a member of the worker, under its lock. */
+static bool wait_for(struct sl_worker *worker, const bool *what, unsigned wait_ms)
 {
     struct timespec until = ms_from_now(wait_ms);
     int ended = 0;
     pthread_mutex_lock(&worker->lock);
-    while (!worker->is_drained && ended == 0)
+    while (!*what && ended == 0)
         ended = pthread_cond_timedwait(&worker->changed, &worker->lock, &until);
-    bool is_drained = worker->is_drained;
+    bool is_so = *what;
     pthread_mutex_unlock(&worker->lock);
-    return is_drained;
+    return is_so;
+}
+
+bool sl_worker_wait_drained(struct sl_worker *worker, unsigned wait_ms)
+{
+    return wait_for(worker, &worker->is_drained, wait_ms);
 }
 
 bool sl_worker_join(struct sl_worker *worker, unsigned wait_ms)
 {
-    struct timespec until = ms_from_now(wait_ms);
-    return pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+    return wait_for(worker, &worker->is_over, wait_ms) && pthread_join(worker->thread, NULL) == 0;
 }
 
 void sl_worker_destroy(struct sl_worker *worker)
