@@ -234,6 +234,12 @@ class Uploads(Sending):
             self.assertIsNone(client.answers[1].reset)
         self.assertEqual(self.server.path("there").read_bytes(), b"before")
 
+    def test_who_says_nothing_is_given_up_like_a_head_that_does_not_end(self):
+        for said in (h2.PREFACE, h2.PREFACE + h2.settings()[:5]):
+            with self.subTest(said), Sluice(head_timeout=1) as server, H2(server, hello=False) as client:
+                client.send(said)
+                client.end(10)
+
     def test_trailers_behind_a_reset_are_no_head_that_does_not_end(self):
         """They crossed it, and nobody tells us when they are over."""
         with Sluice(head_timeout=1) as server, H2(server) as client:

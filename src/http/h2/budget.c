@@ -88,6 +88,7 @@ static bool spend_frame(struct sl_h2 *conn)
     const unsigned char *head = conn->scan.head;
     uint32_t len = length_of(head), data = len;
     conn->scan.skip = len;
+    conn->scan.has_begun = true;
     conn->scan.is_in_head = is_of_head(head) && (len > 0 || !ends_head(head));
     if (is_padded_data(head)) {
         conn->scan.skip--; /* the length of the padding is read already */

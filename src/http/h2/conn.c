@@ -133,12 +133,12 @@ void sl_h2_set_idle(struct sl_h2 *conn, bool is_idle)
         h2o_timeout_link(conn->base.http->context.loop, &conn->base.http->keep_alive_timeout, &conn->idle_timer);
 }
 
-/* A head that does not end. Nothing else can come before its end. Of one that it ignores nghttp2 does not tell the
- * end. */
+/* A head that does not end, or nothing at all. Nothing else can come before its end. Of one that it ignores nghttp2
+ * does not tell the end. */
 static void on_head_timeout(h2o_timeout_entry_t *entry)
 {
     struct sl_h2 *conn = SL_CONTAINER_OF(entry, struct sl_h2, head_timer);
-    if (conn->scan.is_in_head)
+    if (conn->scan.is_in_head || !conn->scan.has_begun)
         sl_h2_give_up(conn, NGHTTP2_NO_ERROR, SL_HEAD_TIMEOUT);
 }
 

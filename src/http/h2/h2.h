@@ -55,6 +55,7 @@ struct sl_h2_scan {
     unsigned char head[10]; /* of a frame, and the length of its padding if it is DATA with one */
     unsigned head_len;
     uint32_t skip;   /* of the preface, or of a frame's payload */
+    bool has_begun;  /* a frame came */
     bool is_in_head; /* the last byte of a HEADERS, or of its last CONTINUATION, is still to come */
 };
 
@@ -92,7 +93,7 @@ struct sl_h2_stream {
     h2o_timeout_entry_t timer;
     /* in */
     size_t head_bytes, head_count;
-    size_t head_room, answer_bytes; /* of the loop's */
+    size_t head_room, answer_bytes; /* of what a loop has for heads, and for answers */
     sl_err err;                     /* of the head; answered when it is over */
     struct sl_bytes authority, host;
     struct sl_h2_held held; /* came, but the sink had no room */
