@@ -15,8 +15,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define SLICE_BYTES  ((size_t)32 << 10)
-#define UNSENT_BYTES (64 << 10) /* more makes it slower: it is in no cache any more when it is sent */
+#define SLICE_BYTES    ((size_t)32 << 10)
+#define PROGRESS_BYTES 4096       /* who takes fewer in a write timeout does not read */
+#define UNSENT_BYTES   (64 << 10) /* more makes it slower: it is in no cache any more when it is sent */
 
 struct sl_transport {
     h2o_socket_t *socket; /* always DONT_READ */
@@ -401,7 +402,7 @@ bool sl_transport_has_moved(struct sl_transport *transport)
     uint64_t before = transport->taken;
     if (getsockopt(h2o_socket_get_fd(transport->socket), IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
         transport->taken = info.tcpi_bytes_acked;
-    return transport->taken > before;
+    return transport->taken - before >= PROGRESS_BYTES;
 }
 
 void sl_transport_shutdown_write(struct sl_transport *transport)

@@ -68,7 +68,7 @@ void sl_transport_await_room(struct sl_transport *transport, sl_transport_writte
  * first it holds little. */
 void sl_transport_widen(struct sl_transport *transport);
 
-/* Has the peer taken bytes since this was last asked? By TCP only; others say no. One system call. */
+/* Has the peer taken 4 KiB or more since this was last asked? By TCP only; others say no. One system call. */
 bool sl_transport_has_moved(struct sl_transport *transport);
 
 /* No more will be written; the peer sees the end (of TLS: close_notify). Not while a write is under way. */

@@ -5,8 +5,9 @@
 #include <assert.h>
 
 #define PROOF_BYTES ((uint64_t)256 << 10)
+#define LONG_BYTES  ((uint64_t)32 << 10) /* less is in the kernel at once, or nobody reads */
 
-/* A piece is long for a slow reader: who took some of it has its time once more. */
+/* A long piece is longer for a slow reader: who took some of it has its time once more. */
 static void on_write_timeout(h2o_timeout_entry_t *entry)
 {
     struct sl_h1 *conn = SL_CONTAINER_OF(entry, struct sl_h1, base.timer);
@@ -160,8 +161,11 @@ static void on_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size
                 h2o->bytes_sent += bufs[i].len;
             pieces[used++] = bufs[i];
         }
-    sl_counter_add(&conn->base.http->stats->sent_bytes, h2o->bytes_sent - conn->counted_bytes);
+    uint64_t more = h2o->bytes_sent - conn->counted_bytes;
+    sl_counter_add(&conn->base.http->stats->sent_bytes, more);
     conn->counted_bytes = h2o->bytes_sent;
+    if (more >= LONG_BYTES)
+        (void)sl_transport_has_moved(conn->base.transport); /* from now on */
     if (used == 0) /* a last call without bytes: the write is still what ends the answer in a later turn */
         pieces[used++] = h2o_iovec_init(H2O_STRLIT(""));
     sl_connection_set_timer(&conn->base, &conn->base.http->write_timeout, on_write_timeout);
