@@ -23,7 +23,8 @@ void sl_reply_problem_upload(struct sl_request *request, const struct sl_session
  * SIZE_MAX if it is not known, or not to be told. Detaches a sink that is still attached. */
 void sl_reply_begin(struct sl_request *request, int status, size_t length, h2o_generator_t *generator);
 
-/* An answer of one type. body: lent until the request is gone, as what lies in its pool is. */
+/* An answer of one type. body: lent until the request is gone, as what lies in its pool is; that is to be held
+ * (sl_request_hold) by whoever made it. */
 void sl_reply_lent(struct sl_request *request, int status, const char *type, struct sl_bytes body);
 /* The same; body: copied. */
 void sl_reply_text(struct sl_request *request, int status, const char *type, struct sl_bytes body);

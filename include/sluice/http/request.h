@@ -92,8 +92,8 @@ static inline struct sl_request *sl_request_of(h2o_req_t *h2o)
     return (struct sl_request *)h2o;
 }
 
-/* Counts `bytes` that the answer will hold until its client has taken it. false: of such there are more already than
- * there are to be. One of HTTP/1 holds its connection, and so is counted with that. */
+/* Counts `bytes` that the answer will hold until its client has taken it, in any case. false: of such there are more
+ * now than there are to be. One of HTTP/1 holds its connection, and so is counted with that. */
 static inline bool sl_request_hold(struct sl_request *request, size_t bytes)
 {
     return request->body_ops->hold == NULL || request->body_ops->hold(request, bytes);

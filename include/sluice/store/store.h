@@ -60,7 +60,7 @@ void sl_store_destroy(struct sl_store *store);
 /* Looks how much is free, off the loop. The worker calls it every second; the answer is used from then on. */
 void sl_store_tick(struct sl_store *store);
 
-/* How much is free, as of the last look, less what was begun since. */
+/* How much is free, as of the last look of any loop, less what all of them claimed since. */
 uint64_t sl_store_free_bytes(const struct sl_store *store);
 
 /* ---- an object being written ---- */
@@ -158,7 +158,8 @@ struct sl_store_object {
     uint64_t expected, allocated, size;
     struct sl_bytes first; /* lent while it is begun with them; else empty */
     uint64_t end;          /* of its bytes, where more was allocated ahead */
-    uint64_t claimed;      /* of the free space, where nobody told how much will come */
+    uint64_t claimed;      /* up to where free space was claimed for them */
+    uint64_t growing;      /* bytes of the allocation under way */
     /* of one that is kept: store/kept.h */
     const char *kept; /* its id, lent until it is idle again; after a commit, whether it is kept. NULL: it is not */
     bool is_linked;   /* after sl_store_resume: it has a name among the finished ones already */
@@ -195,8 +196,9 @@ struct sl_store_object {
     struct sl_twin twin; /* of the file that it replaces */
 };
 
-/* Begins an unnamed object. expected: its size, whose space is then taken at once, or SL_STORE_SIZE_UNKNOWN.
- * SL_NO_SPACE: it would not fit, or less than min_free would be left. After an error there is nothing to abort. */
+/* Begins an object without a name of its own. expected: its size, whose space is then taken at once, or
+ * SL_STORE_SIZE_UNKNOWN. SL_NO_SPACE: it would not fit, or less than min_free would be left. After an error there is
+ * nothing to abort. */
 void sl_store_begin(struct sl_store *store, struct sl_store_object *object, uint64_t expected, sl_store_cb on_done,
                     void *ctx);
 
@@ -223,7 +225,8 @@ struct sl_store_write {
 };
 
 /* Writes len bytes from slab->base + from at `offset`. slab: SEALED, shared: a reference is held until on_done. from
- * and offset are multiples of SL_SLAB_BLOCK_BYTES; so is len, but for the last write of the object (`is_tail`). */
+ * and offset are multiples of SL_SLAB_BLOCK_BYTES; so is len, but for the last write of the object (`is_tail`).
+ * SL_NO_SPACE: as sl_store_begin, where no size was told. */
 void sl_store_write(struct sl_store_object *object, struct sl_store_write *write, struct sl_slab *slab, size_t from,
                     size_t len, uint64_t offset, bool is_tail, sl_store_write_cb on_done, void *ctx);
 

@@ -1,7 +1,7 @@
 /* Private to store/local: the folders of a root and the state of one loop's view of it.
  *
  *   ROOT/files/    finished objects at the path their URL shows
- *   ROOT/uploads/  what is kept, by its id (store/kept.h); temporary files where the file system cannot have unnamed
+ *   ROOT/uploads/  what is kept, by its id (store/kept.h); temporary files where the file system has no good unnamed
  *                  ones; and .lock, held shared by whoever serves. The folder itself is locked by who tries for .lock
  *                  alone */
 #ifndef SLUICE_STORE_LOCAL_LOCAL_H
@@ -40,7 +40,7 @@ struct sl_store_root {
     bool has_coarse_times; /* the times of files are not of our clock, or not as fine */
     char summary[224];
     _Atomic uint64_t free_bytes;    /* as of the last look of any loop, less what was claimed since */
-    _Atomic uint64_t writing_bytes; /* claimed for writes in flight, which a look does not see */
+    _Atomic uint64_t writing_bytes; /* claimed for what is in flight, which a look does not see */
     pthread_mutex_t turns_lock;
     struct sl_link turns[SL_NAME_TURN_BUCKETS]; /* under turns_lock: those who have their turn, by name */
 };

@@ -314,6 +314,9 @@ static void on_grown(struct sl_disk_op *op, void *ctx)
 {
     struct sl_store_object *object = ctx;
     object->is_grow_running = false;
+    atomic_fetch_sub_explicit(&object->store->root->writing_bytes, object->growing, memory_order_relaxed);
+    if (op->err != SL_OK)
+        object->claimed = object->end;
     /* A failed one may have left the file longer all the same: no further step, and a cut at the end. */
     object->allocated = op->err == SL_OK ? op->args.allocate.bytes : UINT64_MAX;
     if (object->grow_waiter != NULL) {
@@ -337,6 +340,8 @@ static void grow_ahead(struct sl_store_object *object, uint64_t end)
     if (!object->is_bulk || object->is_grow_running || object->expected != SL_STORE_SIZE_UNKNOWN ||
         object->allocated >= end + step / 4 || !claim(object->store, step))
         return;
+    atomic_fetch_add_explicit(&object->store->root->writing_bytes, step, memory_order_relaxed);
+    object->growing = step;
     object->claimed = end + step;
     object->is_grow_running = true;
     sl_disk_allocate(object->store->disk, &object->grow_op, object->fd, end + step, on_grown, object);
@@ -383,12 +388,13 @@ static void on_room_looked_at(struct sl_disk_op *op, void *ctx)
     free(ctx);
     if (op->err == SL_OK)
         sl_local_set_free(object->store, &late.statfs);
-    if (claim_up_to(write, late.offset + late.len))
+    bool has_room = claim_up_to(write, late.offset + late.len);
+    if (has_room)
         sl_disk_write(object->store->disk, &write->op, object->fd, late.slab, late.from, late.len, late.offset,
                       on_written, write);
-    else
+    sl_slab_release(late.slab); /* before anybody is told, as of any write */
+    if (!has_room)
         write->on_done(write, SL_NO_SPACE, write->ctx);
-    sl_slab_release(late.slab);
 }
 
 /* What was free a moment ago may be more now: here, too, nobody is refused without a fresh look. */

@@ -132,11 +132,11 @@ bool sl_local_keeps_attributes(int fd)
 }
 
 /* btrfs logged nothing of such a file, and its name without its bytes, before Linux 6.16 and what it was taken back to:
- * after a loss of power it was there and empty. */
+ * after a loss of power it was there and empty. It may lie below an overlay, too. */
 bool sl_local_syncs_unnamed(int fd)
 {
     struct statfs fs;
-    return fstatfs(fd, &fs) == 0 && fs.f_type != BTRFS_SUPER_MAGIC;
+    return fstatfs(fd, &fs) == 0 && fs.f_type != BTRFS_SUPER_MAGIC && fs.f_type != OVERLAYFS_SUPER_MAGIC;
 }
 
 /* Not known is as good as coarse. */
