@@ -563,6 +563,15 @@ class Incomplete(unittest.TestCase):
             self.assertTrue(client.is_closed_clean())
             self.assertEqual(server.path("whole").read_bytes(), b"hello")
 
+    @dialects.only("h1")
+    def test_a_half_closed_client_gets_its_file(self):
+        body = content(3_000_000)
+        with Sluice() as server, raw(server) as client:
+            server.path("large").write_bytes(body)
+            client.send(b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n").half_close()
+            self.assertEqual(sha256_of(client.answer().body), sha256_of(body))
+            self.assertTrue(client.is_closed_clean())
+
     def test_a_reset_in_the_middle_stores_nothing(self):
         with Sluice() as server:
             client = raw(server)
