@@ -456,7 +456,7 @@ static struct timespec ms_from_now(unsigned ms)
     return until;
 }
 
-/* for: a member of the worker, under its lock. */
+/* what: a member of the worker, under its lock. */
 static bool wait_for(struct sl_worker *worker, const bool *what, unsigned wait_ms)
 {
     struct timespec until = ms_from_now(wait_ms);

@@ -2,8 +2,7 @@
 
 The power is cut by the shutdown ioctl of ext4 and xfs on a loop file system: what was not on its disk is gone, the
 journal's tail too. btrfs has none, so its disk is copied while nobody writes. What this cannot show is a disk that lies
-about its own cache. SLUICE_ROUNDS sets how often each
-case is repeated, for a soak.
+about its own cache. SLUICE_ROUNDS sets how often each case is repeated, for a soak.
 """
 
 import os

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 
 #define PROBLEM           "https://iana.org/assignments/http-problem-types#"
-#define PARTIAL_TYPE      "application/partial-upload"
 #define SF_INTEGER_MAX    UINT64_C(999999999999999) /* RFC 9651 section 3.3.1 */
 #define PROGRESS_MAX      3 /* some proxies and clients break off after five interim answers (golang/go's net/http) */
 #define PROGRESS_STEP_MIN ((uint64_t)32 << 20)
@@ -469,7 +468,7 @@ void sl_handle_draft_post(struct sl_request *request)
 static sl_err read_append(struct sl_resumption *r)
 {
     struct sl_digests piece;
-    bool has_type = r->version == 3 || r->version == 5 || sl_request_has_type(r->request, PARTIAL_TYPE);
+    bool has_type = r->version == 3 || r->version == 5 || sl_request_has_type(r->request, SL_PARTIAL_TYPE);
     bool is_said = complete_of(r->request) != SL_DRAFT_NOT_SAID;
     if (!has_type)
         return SL_PATCH_TYPE;

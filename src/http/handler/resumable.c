@@ -531,7 +531,7 @@ void sl_resumption_open(struct sl_resumption *r, struct sl_bytes id)
 
 void sl_resumption_put_patch_types(struct sl_request *request)
 {
-    sl_reply_header(request, "accept-patch", SL_BYTES("application/partial-upload, application/offset+octet-stream"));
+    sl_reply_header(request, "accept-patch", SL_BYTES(SL_PARTIAL_TYPE ", " SL_TUS_PIECE_TYPE));
 }
 
 void sl_resumption_refuse(struct sl_resumption *r, sl_err err)

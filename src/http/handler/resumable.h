@@ -120,6 +120,10 @@ void sl_resumption_hand_over(struct sl_resumption *r, void (*on_closed)(struct s
  * keeps nobody from the upload. From `looked`, of one that has a file. */
 void sl_resumption_reply_file(struct sl_resumption *r);
 
+/* What a piece is sent as, by the draft and by tus. */
+#define SL_PARTIAL_TYPE   "application/partial-upload"
+#define SL_TUS_PIECE_TYPE "application/offset+octet-stream"
+
 /* Adds Accept-Patch (RFC 5789 sections 2.2 and 3.1). */
 void sl_resumption_put_patch_types(struct sl_request *request);
 

@@ -12,7 +12,6 @@
 
 #include <assert.h>
 
-#define TYPE       "application/offset+octet-stream"
 #define ALGORITHMS "sha1,sha256,sha512,md5,crc32,crc32c"
 #define EXTENSIONS                                                                                          \
     "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum,checksum-trailer," \
@@ -40,7 +39,7 @@ bool sl_tus_is_asked(const struct sl_request *request)
 
 bool sl_tus_has_type(const struct sl_request *request)
 {
-    return sl_request_has_type(request, TYPE);
+    return sl_request_has_type(request, SL_TUS_PIECE_TYPE);
 }
 
 void sl_tus_put_abilities(struct sl_request *request)

@@ -86,11 +86,8 @@ static void make_names(struct names *names)
 /* A file under names->plain. -1 with errno: not even that. */
 static int make_file(int dir_fd, const struct names *names, struct sl_store_facts *facts)
 {
-    char proc[32];
     int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
-    facts->has_unnamed =
-        fd >= 0 && sl_local_syncs_unnamed(fd) && linkat(AT_FDCWD, proc, dir_fd, names->plain, AT_SYMLINK_FOLLOW) == 0;
+    facts->has_unnamed = sl_local_links_unnamed(fd, dir_fd, names->plain);
     if (facts->has_unnamed)
         return fd;
     if (fd >= 0)

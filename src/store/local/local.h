@@ -172,8 +172,9 @@ void sl_local_open(struct sl_store *store, struct sl_store_reader *reader, int d
  * drop the file, and the lock with it, a moment later, and whoever comes next must not meet it. */
 void sl_local_close(struct sl_store_object *object, sl_disk_cb on_done);
 
-/* Whether a file without a name, open as `fd`, can be made safe before it gets one. */
-bool sl_local_syncs_unnamed(int fd);
+/* Whether a file without a name, open as `fd` (-1: it could not be made), can be made safe before it gets one. Then it
+ * is linked as `name`. */
+bool sl_local_links_unnamed(int fd, int dir_fd, const char *name);
 /* Whether files here have user attributes, tried on `fd`, a file of no worth. */
 bool sl_local_keeps_attributes(int fd);
 

@@ -133,10 +133,17 @@ bool sl_local_keeps_attributes(int fd)
 
 /* btrfs logged nothing of such a file, and its name without its bytes, before Linux 6.16 and what it was taken back to:
  * after a loss of power it was there and empty. It may lie below an overlay, too. */
-bool sl_local_syncs_unnamed(int fd)
+static bool syncs_unnamed(int fd)
 {
     struct statfs fs;
     return fstatfs(fd, &fs) == 0 && fs.f_type != BTRFS_SUPER_MAGIC && fs.f_type != OVERLAYFS_SUPER_MAGIC;
+}
+
+bool sl_local_links_unnamed(int fd, int dir_fd, const char *name)
+{
+    char proc[32];
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    return fd >= 0 && syncs_unnamed(fd) && linkat(AT_FDCWD, proc, dir_fd, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
 /* Not known is as good as coarse. */
@@ -154,11 +161,9 @@ static bool has_coarse_times(int fd)
 static bool probe(struct sl_store_root *root)
 {
     int fd = openat(root->uploads_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
-    char proc[32], name[40];
-    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    char name[40];
     snprintf(name, sizeof name, SL_LOCAL_TEMP_PREFIX "%016" PRIx64 "-probe", root->run);
-    root->has_unnamed = fd >= 0 && sl_local_syncs_unnamed(fd) &&
-                        linkat(AT_FDCWD, proc, root->uploads_fd, name, AT_SYMLINK_FOLLOW) == 0;
+    root->has_unnamed = sl_local_links_unnamed(fd, root->uploads_fd, name);
     if (fd < 0)
         fd = openat(root->uploads_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd < 0)
